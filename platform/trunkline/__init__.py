@@ -1,0 +1,1 @@
+"""The platform: engine, vault, recipes and API of Trunkline."""

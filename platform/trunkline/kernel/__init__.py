@@ -1,0 +1,1 @@
+"""What has no domain: settings, database, servers, errors."""

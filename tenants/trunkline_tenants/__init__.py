@@ -1,0 +1,1 @@
+"""Who the tenants are: members, sessions, API keys."""

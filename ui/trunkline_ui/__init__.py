@@ -1,0 +1,1 @@
+"""Portal, console and connect widget."""
