@@ -1,0 +1,112 @@
+"""Tables of connections, their credentials and the OAuth flow."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trunkline.kernel.tables import Base, TenantTable, created
+
+
+class OAuthClient(TenantTable, Base):
+    """A registration at a provider; the operator's serves every tenant that brings none of its own."""
+
+    __tablename__ = "oauth_clients"
+    __table_args__ = (UniqueConstraint("tenant_id", "connector"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    connector: Mapped[str]
+    client_id: Mapped[str]
+    secret: Mapped[bytes]
+    key_version: Mapped[int]
+    created_at: Mapped[datetime] = created()
+
+
+class Connection(TenantTable, Base):
+    """A customer's account at a provider.
+
+    `state`: pending, setup, active, paused, reconnect_required, disconnected. `cause`: failure code for it.
+    """
+
+    __tablename__ = "connections"
+    __table_args__ = (Index("ix_connections_listing", "tenant_id", "created_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    connector: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str]
+    cause: Mapped[str | None]
+    state_since: Mapped[datetime] = created()
+    account_id: Mapped[str | None]
+    """The provider's id of the account, remembered so that a reconnect cannot switch accounts."""
+    account_label: Mapped[str | None]
+    oauth_client_tenant: Mapped[UUID]
+    oauth_client_id: Mapped[UUID]
+    scopes: Mapped[list[str]]
+    via: Mapped[str]
+    """portal or widget."""
+    end_user_id: Mapped[str | None]
+    connect_session_id: Mapped[UUID | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = created()
+    confirmed_at: Mapped[datetime | None]
+    last_call_at: Mapped[datetime | None]
+    """When the provider last accepted our credentials."""
+    config: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+
+
+class Credential(TenantTable, Base):
+    """The tokens of a connection, sealed. `generation` counts refreshes."""
+
+    __tablename__ = "credentials"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"],
+            ["connections.tenant_id", "connections.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation: Mapped[int]
+    access_token: Mapped[bytes]
+    refresh_token: Mapped[bytes | None]
+    key_version: Mapped[int]
+    expires_at: Mapped[datetime | None]
+    refreshed_at: Mapped[datetime] = created()
+
+
+class Authorization(TenantTable, Base):
+    """One trip to the provider and back: single use, bound to browser, person and connection."""
+
+    __tablename__ = "authorizations"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "state_hash"),
+        Index("ix_authorizations_state", "state_hash"),
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"],
+            ["connections.tenant_id", "connections.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    state_hash: Mapped[bytes]
+    browser_hash: Mapped[bytes]
+    connection_id: Mapped[UUID]
+    connector: Mapped[str]
+    principal_kind: Mapped[str]
+    principal_id: Mapped[str]
+    principal_label: Mapped[str]
+    purpose: Mapped[str]
+    """connect or reconnect."""
+    via: Mapped[str]
+    connect_session_id: Mapped[UUID | None]
+    redirect_uri: Mapped[str]
+    verifier: Mapped[bytes]
+    key_version: Mapped[int]
+    created_at: Mapped[datetime] = created()
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
