@@ -1,0 +1,189 @@
+"""The base of every simulated provider: OAuth, data, ledger, limits and trouble, in memory.
+
+A provider's simulator subclasses `Simulator`, gives its routes, and is mounted by its `name` in the
+sandbox host. State is deterministic by `seed` and `now`; tokens are not: they are random like real ones.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import msgspec
+from litestar import Litestar, Response
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from trunkline.sdk.simulator_clock import Now, wall_now
+from trunkline.sdk.simulator_consent import consent_handlers
+from trunkline.sdk.simulator_faults import Faults
+from trunkline.sdk.simulator_gate import AnyRequest, Gate, Reply
+from trunkline.sdk.simulator_log import RequestLog
+from trunkline.sdk.simulator_oauth import OAuthClient, OAuthServer, OAuthState
+from trunkline.sdk.simulator_store import LedgerEntry, SimulatedObject, Store
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A customer's account at the provider (portal, org, workspace)."""
+
+    id: str
+    name: str
+    detail: str
+
+
+class ObjectType(msgspec.Struct, frozen=True):
+    name: str
+    """As in the provider's paths."""
+    singular: str
+    plural: str
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A knob of a simulator that the control page shows; unit in the label."""
+
+    name: str
+    label: str
+    value: int | bool
+
+
+class KeptState(msgspec.Struct):
+    """What a sandbox keeps on disk between two starts."""
+
+    seed: int
+    oauth: OAuthState
+    ledger: list[LedgerEntry]
+
+
+class RefusedError(Exception):
+    """A route's way to answer with an error in the provider's own form."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+class Simulator(ABC):
+    """One simulated provider. Subclasses set the class attributes and the abstract parts."""
+
+    name: str
+    title: str
+    authorize_path: str = "/oauth/authorize"
+    scopes: Mapping[str, str]
+    """Scope -> what it allows, in words for the consent page."""
+    object_types: tuple[ObjectType, ...]
+    targets: Mapping[str, str] = {}
+    """Label -> path prefix: what a fault can be limited to."""
+
+    def __init__(self, *, clients: Sequence[OAuthClient] = (), seed: int = 1, now: Now = wall_now) -> None:
+        self.seed = seed
+        self.now = now
+        self.store = Store(now)
+        self.faults = Faults(now)
+        self.log = RequestLog(now)
+        self.oauth = self.make_oauth()
+        for client in clients:
+            self.oauth.register(client)
+
+    # -- what a provider gives --------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def accounts(self) -> tuple[Account, ...]: ...
+
+    @abstractmethod
+    def make_oauth(self) -> OAuthServer: ...
+
+    @abstractmethod
+    def routes(self) -> Sequence[HTTPRouteHandler]: ...
+
+    @abstractmethod
+    def error_reply(self, status: int, message: str) -> Reply:
+        """An error that no route foresaw (404, 405, a crash), in the provider's form."""
+
+    @abstractmethod
+    def fault_reply(self, kind: str) -> Reply:
+        """The provider's answer for a "429" or "500" fault."""
+
+    @abstractmethod
+    def sample(self, object_type: str, number: int) -> dict[str, str | None]:
+        """Values of a new object for the control page; the same for the same number."""
+
+    @abstractmethod
+    def touch(self, object_type: str, item: SimulatedObject, number: int) -> dict[str, str | None]:
+        """Values that differ from the object's present ones, as if somebody had edited it."""
+
+    @abstractmethod
+    def label(self, object_type: str, item: SimulatedObject) -> str:
+        """What a person would call the object."""
+
+    def redact(self, path: str) -> str:
+        """The path as it may be shown and kept; overridden where a provider puts secrets in paths."""
+        return path
+
+    def settings(self) -> list[Setting]:
+        return [
+            Setting("access_seconds", "Lifetime of an access token, in seconds", self.oauth.access_seconds),
+            Setting("rotate_refresh", "A refresh returns a new refresh token", self.oauth.rotate_refresh),
+        ]
+
+    def change_setting(self, name: str, value: int) -> None:
+        """Raises KeyError on an unknown name, ValueError with a sentence on a bad value."""
+        if name == "access_seconds":
+            if not 1 <= value <= 86_400:
+                raise ValueError("access_seconds must be between 1 and 86,400.")
+            self.oauth.access_seconds = value
+        elif name == "rotate_refresh":
+            self.oauth.rotate_refresh = bool(value)
+        else:
+            raise KeyError(name)
+
+    # -- what every provider has ------------------------------------------------------------
+
+    def is_page(self, path: str) -> bool:
+        """Pages for people, which no fault strikes and no counter counts."""
+        return path == self.authorize_path or path.startswith(("/_static", "/_control"))
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """All routes of the simulator itself; the sandbox host adds its control routes."""
+        return [*consent_handlers(self), *self.routes()]
+
+    def asgi(self, extra: Sequence[HTTPRouteHandler] = ()) -> ASGIApp:
+        """The mountable app, with the host's extra routes."""
+        app = Litestar(
+            route_handlers=[*self.handlers(), *extra],
+            openapi_config=None,
+            exception_handlers={
+                RefusedError: lambda _, error: _respond(error.reply),
+                HTTPException: lambda _, error: self._unforeseen(error),
+            },
+            request_max_body_size=1024 * 1024,
+        )
+        return Gate(app, self)
+
+    @cached_property
+    def app(self) -> ASGIApp:
+        return self.asgi()
+
+    def keep(self) -> KeptState:
+        return KeptState(self.seed, self.oauth.dump(), list(self.store.ledger))
+
+    def take_up(self, kept: KeptState) -> bool:
+        """False, and nothing taken, if the state grew on another seed or this one has moved on."""
+        if kept.seed != self.seed or self.store.ledger:
+            return False
+        self.oauth.load(kept.oauth)
+        self.store.replay(kept.ledger)
+        return True
+
+    def _unforeseen(self, error: HTTPException) -> Response[dict[str, object]]:
+        return _respond(self.error_reply(error.status_code, error.detail))
+
+
+def _respond(reply: Reply) -> Response[dict[str, object]]:
+    return Response(reply.body, status_code=reply.status, headers=reply.headers)
+
+
+def bearer(request: AnyRequest) -> str:
+    """The token of an Authorization header, or the empty string."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
