@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class Tenant(Base):
@@ -17,7 +17,7 @@ class Tenant(Base):
     slug: Mapped[str]
     """The product's own name for the customer: lower case letters, digits and hyphens."""
     name: Mapped[str]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
 
 
 class User(Base):
@@ -33,7 +33,7 @@ class User(Base):
     password_hash: Mapped[str]
     """argon2id, encoded with its parameters."""
     staff_role: Mapped[str | None]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     disabled_at: Mapped[datetime | None]
 
 
@@ -45,7 +45,7 @@ class Member(TenantTable, Base):
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
 
 
 class LoginSession(Base):
@@ -60,8 +60,8 @@ class LoginSession(Base):
     """The tenant whose portal is open; null for staff."""
     csrf: Mapped[str]
     """Random; forms and htmx send it back."""
-    created_at: Mapped[datetime] = created()
-    last_seen_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
+    last_seen_at: Mapped[datetime] = timestamp()
     expires_at: Mapped[datetime]
 
 
@@ -77,6 +77,6 @@ class ApiKey(Base):
     """Shown in lists; finds the row."""
     key_hash: Mapped[bytes]
     tenant_id: Mapped[UUID | None]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

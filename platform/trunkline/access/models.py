@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class ConnectSession(TenantTable, Base):
@@ -23,7 +23,7 @@ class ConnectSession(TenantTable, Base):
     recipes: Mapped[list[str]]
     """Suggested recipes to set up when the connection is confirmed."""
     origin: Mapped[str]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     expires_at: Mapped[datetime]
     redeemed_at: Mapped[datetime | None]
     frame_key_hash: Mapped[bytes | None]

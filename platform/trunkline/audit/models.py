@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class AuditEntry(TenantTable, Base):
@@ -15,7 +15,7 @@ class AuditEntry(TenantTable, Base):
     __table_args__ = (Index("ix_audit_entries_at", "tenant_id", "at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
-    at: Mapped[datetime] = created()
+    at: Mapped[datetime] = timestamp()
     actor_kind: Mapped[str]
     actor_id: Mapped[str]
     actor: Mapped[str]

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class OAuthClient(TenantTable, Base):
@@ -21,7 +21,7 @@ class OAuthClient(TenantTable, Base):
     client_id: Mapped[str]
     secret: Mapped[bytes]
     key_version: Mapped[int]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
 
 
 class Connection(TenantTable, Base):
@@ -38,7 +38,7 @@ class Connection(TenantTable, Base):
     name: Mapped[str]
     state: Mapped[str]
     cause: Mapped[str | None]
-    state_since: Mapped[datetime] = created()
+    state_since: Mapped[datetime] = timestamp()
     account_id: Mapped[str | None]
     """The provider's id of the account, remembered so that a reconnect cannot switch accounts."""
     account_label: Mapped[str | None]
@@ -50,7 +50,7 @@ class Connection(TenantTable, Base):
     end_user_id: Mapped[str | None]
     connect_session_id: Mapped[UUID | None]
     created_by: Mapped[str]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     confirmed_at: Mapped[datetime | None]
     last_call_at: Mapped[datetime | None]
     """When the provider last accepted our credentials."""
@@ -75,7 +75,7 @@ class Credential(TenantTable, Base):
     refresh_token: Mapped[bytes | None]
     key_version: Mapped[int]
     expires_at: Mapped[datetime | None]
-    refreshed_at: Mapped[datetime] = created()
+    refreshed_at: Mapped[datetime] = timestamp()
 
 
 class Authorization(TenantTable, Base):
@@ -107,6 +107,6 @@ class Authorization(TenantTable, Base):
     redirect_uri: Mapped[str]
     verifier: Mapped[bytes]
     key_version: Mapped[int]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class Issue(TenantTable, Base):
@@ -35,6 +35,6 @@ class Issue(TenantTable, Base):
     detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     """Status, correlation id and the like; never a provider's message, which may quote personal data."""
     count: Mapped[int] = mapped_column(server_default=text("1"))
-    opened_at: Mapped[datetime] = created()
-    last_seen_at: Mapped[datetime] = created()
+    opened_at: Mapped[datetime] = timestamp()
+    last_seen_at: Mapped[datetime] = timestamp()
     resolved_at: Mapped[datetime | None]

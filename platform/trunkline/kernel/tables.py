@@ -36,11 +36,12 @@ class Base(DeclarativeBase):
 class TenantTable:
     """A table that belongs to tenants: `tenant_id` leads its keys; the migration forces row-level security."""
 
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-1)
 
 
-def created() -> Mapped[datetime]:
+def timestamp() -> Mapped[datetime]:
+    """A time with zone, by default the transaction's."""
     return mapped_column(server_default=func.now())
 
 
-__all__ = ["Base", "TenantTable", "created"]
+__all__ = ["Base", "TenantTable", "timestamp"]

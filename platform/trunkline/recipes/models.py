@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class Recipe(TenantTable, Base):
@@ -33,7 +33,7 @@ class Recipe(TenantTable, Base):
     """The version in force."""
     schedule_seconds: Mapped[int]
     created_by: Mapped[str]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     archived_at: Mapped[datetime | None]
 
 
@@ -54,7 +54,7 @@ class RecipeVersion(TenantTable, Base):
     author_id: Mapped[str]
     author: Mapped[str]
     note: Mapped[str | None]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
 
 
 class DeclaredModel(TenantTable, Base):
@@ -65,4 +65,4 @@ class DeclaredModel(TenantTable, Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     definition: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()

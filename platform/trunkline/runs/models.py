@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 _CONNECTION = ["connections.tenant_id", "connections.id"]
 
@@ -44,7 +44,7 @@ class Stream(TenantTable, Base):
     paused_at: Mapped[datetime | None]
     records: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Live records held."""
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
 
 
 class Run(TenantTable, Base):
@@ -81,7 +81,7 @@ class Run(TenantTable, Base):
     """Entries it added to the change log."""
     expected: Mapped[int | None] = mapped_column(BigInteger)
     """How many records the provider said there are; null where it does not say."""
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     progress_at: Mapped[datetime | None]
@@ -103,7 +103,7 @@ class Record(TenantTable, Base):
     key_version: Mapped[int]
     modified_at: Mapped[datetime | None]
     """The provider's time of the last change."""
-    received_at: Mapped[datetime] = created()
+    received_at: Mapped[datetime] = timestamp()
     run_id: Mapped[UUID]
     """The run that brought this form of it."""
     deleted_at: Mapped[datetime | None]
@@ -134,7 +134,7 @@ class Entity(TenantTable, Base):
     run_id: Mapped[UUID]
     revision: Mapped[int]
     """Counts its changes, from 1."""
-    changed_at: Mapped[datetime] = created()
+    changed_at: Mapped[datetime] = timestamp()
     deleted_at: Mapped[datetime | None]
 
 
@@ -158,7 +158,7 @@ class Change(TenantTable, Base):
     revision: Mapped[int]
     data: Mapped[dict[str, Any]]
     """The entity after the change; of a deletion, as it last was."""
-    changed_at: Mapped[datetime] = created()
+    changed_at: Mapped[datetime] = timestamp()
 
 
 class ChangeHead(TenantTable, Base):
@@ -187,4 +187,4 @@ class Quarantined(TenantTable, Base):
     """[{target, message}]; messages never carry the record's values."""
     recipe_version: Mapped[int]
     run_id: Mapped[UUID]
-    since: Mapped[datetime] = created()
+    since: Mapped[datetime] = timestamp()

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class DataKey(TenantTable, Base):
@@ -17,4 +17,4 @@ class DataKey(TenantTable, Base):
     provider: Mapped[str]
     wrapping_key: Mapped[str]
     """The key provider's own name of the key that wrapped it."""
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()

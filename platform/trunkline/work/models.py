@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trunkline.kernel.tables import Base, TenantTable, created
+from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 
 class Work(TenantTable, Base):
@@ -33,7 +33,7 @@ class Work(TenantTable, Base):
     """Ids only: never a secret, never personal data."""
     priority: Mapped[int] = mapped_column(server_default=text("0"))
     """Lower runs first among a tenant's due work."""
-    due_at: Mapped[datetime] = created()
+    due_at: Mapped[datetime] = timestamp()
     again_at: Mapped[datetime | None]
     """Asked for again while it was running: due then, once it ends."""
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
@@ -42,4 +42,4 @@ class Work(TenantTable, Base):
     lease_until: Mapped[datetime | None]
     leased_by: Mapped[str | None]
     cause: Mapped[str | None]
-    created_at: Mapped[datetime] = created()
+    created_at: Mapped[datetime] = timestamp()

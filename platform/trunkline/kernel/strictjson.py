@@ -1,0 +1,145 @@
+"""JSON within limits that every layer below can hold.
+
+msgspec already refuses NaN, 1e400 and lone surrogates; it accepts duplicate keys, NUL and numbers beyond int64,
+and only fails on depth near 1,000. What passes here is at most 64 deep, has no NUL, and no integer that Postgres'
+bigint or a reader's int64 cannot hold. Limits and measurements: stack.md, "JSON".
+"""
+
+import hashlib
+import json
+import math
+import re
+from typing import Any, Literal
+
+import msgspec
+
+MAX_DEPTH = 64
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
+NUL_SHOWN = "\u2400"  # the symbol for NUL: what a replaced NUL is read as
+
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_decoder = msgspec.json.Decoder()
+_sorted_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class JSONLimitError(ValueError):
+    """Not JSON, or beyond a limit. The message says what and, where known, at which path."""
+
+
+def decode(
+    data: bytes | str,
+    *,
+    unique_keys: bool = False,
+    nul: Literal["refuse", "replace"] = "refuse",
+    long_integers: Literal["refuse", "text"] = "refuse",
+) -> Any:
+    """Decoded JSON within the limits, or JSONLimitError.
+
+    `unique_keys` refuses duplicate keys: for configuration and for whatever is signed. `nul="replace"` turns NUL
+    into U+2400 (lossy, for providers' data). `long_integers="text"` keeps integers beyond int64 as their digits.
+    """
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    try:
+        value = _decoder.decode(raw)
+    except RecursionError:
+        raise JSONLimitError(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+    except msgspec.DecodeError as error:
+        raise JSONLimitError(f"Not valid JSON: {error}.") from None
+    except UnicodeDecodeError:
+        raise JSONLimitError("Not valid JSON: it is not UTF-8.") from None
+    # The walk is only made when the bytes show that something could be wrong: it costs more than decoding.
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth_exceeded(value):
+        raise JSONLimitError(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    if unique_keys:
+        _refuse_duplicates(raw)
+    if b"\\u0000" in raw or _LONG_NUMBER.search(raw):
+        value = _mend(value, "", replace_nul=nul == "replace", integers_as_text=long_integers == "text")
+    return value
+
+
+def canonical(value: Any) -> bytes:
+    """Compact JSON with sorted keys: equal values give equal bytes, on every machine and Python."""
+    return _sorted_encoder.encode(value)
+
+
+def fingerprint(value: Any) -> bytes:
+    """16 bytes of blake2b over `canonical`: what decides whether a record changed."""
+    return hashlib.blake2b(canonical(value), digest_size=16).digest()
+
+
+def problem(value: Any, *, max_depth: int = MAX_DEPTH) -> str | None:
+    """Why a value already in memory is not JSON within the limits, or None. Stops at the first finding."""
+    if _depth_exceeded(value, max_depth):
+        return f"it is nested deeper than {max_depth} levels"
+    try:
+        _mend(value, "", replace_nul=False, integers_as_text=False)
+    except JSONLimitError as error:
+        return str(error)
+    return None
+
+
+def _depth_exceeded(value: Any, limit: int = MAX_DEPTH) -> bool:
+    """Level by level, without recursion: any depth is answered."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, (dict, list))
+        ]
+    return bool(level)
+
+
+def _mend(value: Any, path: str, *, replace_nul: bool, integers_as_text: bool) -> Any:
+    """A copy with NUL and long integers treated as asked. The depth must already be known to be within limits."""
+
+    def text(found: str, what: str) -> str:
+        if "\x00" not in found:
+            return found
+        if not replace_nul:
+            raise JSONLimitError(f"{what} contains a NUL character, which cannot be stored.")
+        return found.replace("\x00", NUL_SHOWN)
+
+    def visit(item: Any, at: str) -> Any:
+        if item is None or item is True or item is False:
+            return item
+        if isinstance(item, str):
+            return text(item, at or "The text")
+        if isinstance(item, int):
+            if INT64_MIN <= item <= INT64_MAX:
+                return item
+            if integers_as_text:
+                return str(item)
+            raise JSONLimitError(f"{at or 'The number'} is an integer beyond 64 bits; send it as text.")
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                raise JSONLimitError(f"{at or 'The number'} is not a finite number.")
+            return item
+        if isinstance(item, list):
+            return [visit(child, f"{at}.{index}".lstrip(".")) for index, child in enumerate(item)]
+        if isinstance(item, dict):
+            result: dict[str, Any] = {}
+            for key, child in item.items():
+                if not isinstance(key, str):
+                    raise JSONLimitError(f"{at or 'The object'} has a key that is not text.")
+                name = text(key, f"A key of {at or 'the object'}")
+                result[name] = visit(child, f"{at}.{name}".lstrip("."))
+            return result
+        raise JSONLimitError(f"{at or 'The value'} is of type {type(item).__name__}, which is not JSON.")
+
+    return visit(value, path)
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    def pairs(members: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in members:
+            if key in seen:
+                raise JSONLimitError(f'The key "{key[:80]}" appears twice in one object.')
+            seen.add(key)
+
+    json.loads(raw, object_pairs_hook=pairs)
