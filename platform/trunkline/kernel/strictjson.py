@@ -1,8 +1,8 @@
 """JSON within limits that every layer below can hold.
 
-msgspec already refuses NaN, 1e400 and lone surrogates; it accepts duplicate keys, NUL and numbers beyond int64,
-and only fails on depth near 1,000. What passes here is at most 64 deep, has no NUL, and no integer that Postgres'
-bigint or a reader's int64 cannot hold. Limits and measurements: stack.md, "JSON".
+msgspec already refuses NaN, 1e400 and lone surrogates; it accepts duplicate keys, NUL and numbers beyond
+int64, and only fails on depth near 1,000. What passes here is at most 64 deep, has no NUL, and no integer that
+Postgres' bigint or a reader's int64 cannot hold.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ def decode(
 ) -> Any:
     """Decoded JSON within the limits, or JSONLimitError.
 
-    `unique_keys` refuses duplicate keys: for configuration and for whatever is signed. `nul="replace"` turns NUL
-    into U+2400 (lossy, for providers' data). `long_integers="text"` keeps integers beyond int64 as their digits.
+    `unique_keys` refuses duplicate keys: for configuration and for whatever is signed. `nul="replace"` turns
+    NUL into U+2400 (lossy, for providers' data). `long_integers="text"` keeps integers beyond int64 as digits.
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
@@ -95,7 +95,7 @@ def _depth_exceeded(value: Any, limit: int = MAX_DEPTH) -> bool:
 
 
 def _mend(value: Any, path: str, *, replace_nul: bool, integers_as_text: bool) -> Any:
-    """A copy with NUL and long integers treated as asked. The depth must already be known to be within limits."""
+    """A copy with NUL and long integers treated as asked. The depth is already known to be within limits."""
 
     def text(found: str, what: str) -> str:
         if "\x00" not in found:
