@@ -2,9 +2,24 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
+
+PREFIX = "TRUNKLINE_"
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=86400)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "valkey_url": ("redis", "rediss", "unix"),
+    "public_url": ("http", "https"),
+    "sandbox_url": ("http", "https"),
+    "product_url": ("http", "https"),
+}
 
 
 class SettingsError(Exception):
@@ -18,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the embedded servers, the wrapping key file and logs."""
     env: Literal["development", "production"] = "development"
     host: str = "127.0.0.1"
-    port: int = 8700
+    port: Port = 8700
     public_url: str = ""
     """Origin under which browsers reach the web process; default http://host:port."""
     database_url: str = ""
@@ -31,14 +46,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origin of the sandbox. Set: connectors talk to it and plain http to it is allowed."""
     product_url: str = ""
     """Origin of the demo product page (sandbox only)."""
+    sandbox_port: Port = 8701
+    product_port: Port = 8702
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    check_seconds: int = 30
+    access_log: bool = False
+    """A line for every request; off because the reverse proxy in front usually writes one."""
+    check_seconds: Seconds = 30
     """How often an otherwise idle connection's grant is verified."""
-    worker_jobs: int = 10
+    worker_jobs: Count = 10
     """Work items that one worker process runs at a time."""
-    lease_seconds: int = 15
-    heartbeat_seconds: int = 5
+    lease_seconds: Seconds = 15
+    heartbeat_seconds: Seconds = 5
+    shutdown_seconds: Seconds = 4
+    """How long open requests and running work may take to end after SIGTERM."""
 
     @property
     def origin(self) -> str:
@@ -54,17 +75,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.key_file or self.data / "wrapping.key"
 
     @classmethod
-    def load(cls, **overrides: object) -> "Settings":
+    def load(cls, **overrides: object) -> Self:
         """Environment first, then overrides; raises SettingsError naming the variable."""
-        given = {
-            field: os.environ[name]
-            for field in cls.__struct_fields__
-            if (name := f"TRUNKLINE_{field.upper()}") in os.environ
-        }
-        try:
-            return msgspec.convert({**given, **overrides}, cls, strict=False, dec_hook=_decode)
-        except msgspec.ValidationError as error:
-            raise SettingsError(f"A TRUNKLINE_ setting cannot be used: {error}") from error
+        hints = get_type_hints(cls, include_extras=True)
+        values: dict[str, object] = {}
+        for field in cls.__struct_fields__:
+            given = overrides.get(field, os.environ.get(variable(field)))
+            if given is None or given == "":
+                continue
+            try:
+                values[field] = msgspec.convert(given, hints[field], strict=False, dec_hook=_decode)
+            except msgspec.ValidationError as error:
+                raise SettingsError(f"{variable(field)} cannot be used: {error}.") from error
+            _check_scheme(field, values[field])
+        return msgspec.convert(values, cls, strict=False, dec_hook=_decode)
+
+    @staticmethod
+    def unknown() -> list[str]:
+        """TRUNKLINE_ variables that mean nothing, most likely misspelt."""
+        known = {variable(field) for field in Settings.__struct_fields__}
+        return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _check_scheme(field: str, value: object) -> None:
+    """The value itself is not repeated: it may hold a password."""
+    schemes = SCHEMES.get(field)
+    if schemes and urlsplit(str(value)).scheme not in schemes:
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise SettingsError(f"{variable(field)} cannot be used: it must begin with {wanted}.")
 
 
 def _decode(kind: type, value: object) -> object:
