@@ -66,7 +66,7 @@ class LoginSession(Base):
 
 
 class ApiKey(Base):
-    """A key of the product's backend. Null `tenant_id`: speaks for every tenant, naming one in each request."""
+    """A key of the product's backend. Null `tenant_id`: for every tenant, naming one in each request."""
 
     __tablename__ = "api_keys"
     __table_args__ = (UniqueConstraint("prefix"),)

@@ -34,7 +34,7 @@ class Base(DeclarativeBase):
 
 
 class TenantTable:
-    """A table that belongs to tenants: `tenant_id` leads its keys; the migration forces row-level security."""
+    """A table that belongs to tenants: `tenant_id` leads its keys; the migration forces row security."""
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-1)
 

@@ -20,9 +20,7 @@ class Stream(TenantTable, Base):
     """
 
     __tablename__ = "streams"
-    __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),
-    )
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
 
     connection_id: Mapped[UUID] = mapped_column(primary_key=True)
     stream: Mapped[str] = mapped_column(primary_key=True)
@@ -91,9 +89,7 @@ class Record(TenantTable, Base):
     """A provider's document as received, sealed; `fingerprint` tells whether it changed."""
 
     __tablename__ = "records"
-    __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),
-    )
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
 
     connection_id: Mapped[UUID] = mapped_column(primary_key=True)
     stream: Mapped[str] = mapped_column(primary_key=True)

@@ -1,8 +1,8 @@
 """What a connector is: data. A manifest is TOML, read into these structs.
 
 A pointer is a dotted path into a JSON document ("paging.next.after"). A template is a JSON value in which a
-string that is exactly "{name}" is replaced: {page_size}, {cursor}, {since_ms}, {since_iso}, {properties} (a list
-in a body, comma-joined in a query). A key whose replacement is absent is dropped.
+string that is exactly "{name}" is replaced: {page_size}, {cursor}, {since_ms}, {since_iso}, {properties} (a
+list in a body, comma-joined in a query). A key whose replacement is absent is dropped.
 """
 
 import tomllib
@@ -148,7 +148,7 @@ class SuggestedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class FailureRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A provider's own signs, tried before the general table. `equals`: pointer -> value in the error body."""
+    """A provider's own signs, tried before the general table. `equals`: pointer -> value in the body."""
 
     status: int | None = None
     equals: dict[str, str] = {}

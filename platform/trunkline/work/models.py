@@ -13,8 +13,8 @@ from trunkline.kernel.tables import Base, TenantTable, timestamp
 class Work(TenantTable, Base):
     """Something to be done. One row per (tenant, kind, key): asking twice is asking once.
 
-    `attempt` is the fencing token: every write of the work carries it, and a worker whose attempt is no longer
-    the row's writes nothing. `lease_until` in the past means that nobody has it.
+    `attempt` is the fencing token: every write of the work carries it, and a worker whose attempt is no
+    longer the row's writes nothing. `lease_until` in the past means that nobody has it.
     """
 
     __tablename__ = "work"
