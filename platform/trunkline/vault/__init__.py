@@ -1,0 +1,1 @@
+"""Secrets and raw payloads, sealed under a key of each tenant's own."""
