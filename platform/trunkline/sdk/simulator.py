@@ -7,6 +7,7 @@ sandbox host. State is deterministic by `seed` and `now`; tokens are not: they a
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import msgspec
 from litestar import Litestar, Response
@@ -71,7 +72,7 @@ class Simulator(ABC):
     scopes: Mapping[str, str]
     """Scope -> what it allows, in words for the consent page."""
     object_types: tuple[ObjectType, ...]
-    targets: Mapping[str, str] = {}
+    targets: ClassVar[Mapping[str, str]] = {}
     """Label -> path prefix: what a fault can be limited to."""
 
     def __init__(self, *, clients: Sequence[OAuthClient] = (), seed: int = 1, now: Now = wall_now) -> None:
