@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
 _YEAR = "public, max-age=31536000, immutable"
@@ -76,7 +77,7 @@ class Assets:
 @get(
     "/static/{path:path}", include_in_schema=False, sync_to_thread=False, opt={"public": True}, name="static"
 )
-def static_file(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+def static_file(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[bytes]:
     """`/static/<hash>/<name>` is kept for ever; another hash or none gives today's file, revalidated."""
     given, _, name = path.strip("/").rpartition("/")
     engine = request.app.template_engine

@@ -198,6 +198,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "pluralize": pluralize,
     "words": words,
+    "split": str.split,
     "initials": initials,
     "hue": hue,
     "pretty_json": pretty_json,

@@ -158,7 +158,7 @@ class Page(Template):
     def __init__(
         self, template: str, context: dict[str, Any], blocks: tuple[str, ...], **response: Any
     ) -> None:
-        super().__init__(template, context=context, media_type="text/html; charset=utf-8", **response)
+        super().__init__(template, context=context, media_type="text/html", **response)
         self.blocks = blocks
 
     def create_template_context(self, request: Request[Any, Any, Any]) -> dict[str, Any]:

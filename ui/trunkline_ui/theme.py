@@ -19,7 +19,7 @@ class ThemeChoice(msgspec.Struct):
 @post("/ui/theme", include_in_schema=False, sync_to_thread=False, status_code=303, opt={"public": True})
 def choose_theme(
     data: Annotated[ThemeChoice, Body(media_type=RequestEncodingType.URL_ENCODED)],
-) -> Response[None]:
+) -> Response[str]:
     """Back to the page it came from: a path of this site, whatever the form says."""
     target = data.return_to
     if not target.startswith("/") or target.startswith(("//", "/\\")) or not target.isprintable():
@@ -31,4 +31,6 @@ def choose_theme(
         path="/",
         samesite="lax",
     )
-    return Response(None, status_code=303, headers={"location": target}, cookies=[kept])
+    return Response(
+        "", media_type="text/plain", status_code=303, headers={"location": target}, cookies=[kept]
+    )

@@ -1,0 +1,176 @@
+"""Chromium for journeys: one browser a session, a page a test, and the questions every page must answer.
+
+`open_page(width=..., theme=..., cookies=...)` gives a page whose faults (console, policy, failed or foreign
+requests) fail the test at its end. `check(page)` asks axe-core and looks for overflow. `serve(app)` runs a
+Litestar app on a free port of 127.0.0.1 and returns its origin.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+CHROMIUM = Path(os.environ.get("TRUNKLINE_CHROMIUM", "/usr/bin/chromium"))
+SHOTS = os.environ.get("TRUNKLINE_SCREENSHOTS")
+"""A folder: journeys that call `shoot` leave their pictures there; unset: none are taken."""
+
+OpenPage = Callable[..., Awaitable[Page]]
+Check = Callable[[Page], Awaitable[None]]
+Serve = Callable[..., Awaitable[str]]
+Shoot = Callable[[Page, str], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} is not installed; journeys need Chromium (apt-get install chromium)."
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return str(CHROMIUM)
+
+
+@pytest.fixture(scope="session")
+async def browser(chromium_path: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=chromium_path)
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    running: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
+
+    async def start(app: object, *, host: str = "127.0.0.1") -> str:
+        listener = socket.socket()
+        listener.bind((host, 0))
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, ws="none")  # type: ignore[arg-type]
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        running.append((server, task))
+        while not server.started:
+            if task.done():
+                task.result()
+                raise AssertionError("the server ended before it started; see its log above")
+            await asyncio.sleep(0.02)
+        return f"http://{host}:{listener.getsockname()[1]}"
+
+    yield start
+    for server, _ in running:
+        server.should_exit = True
+    for _, task in running:
+        await task
+
+
+@pytest.fixture
+async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
+    """Arguments: width (1280), height (900), theme ("light" or "dark"), javascript (true), hosts (origins
+    besides the page's own that may be asked), allow (words of console messages that the test expects)."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    async def make(
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        javascript: bool = True,
+        hosts: tuple[str, ...] = ("127.0.0.1",),
+        allow: tuple[str, ...] = (),
+        context: BrowserContext | None = None,
+    ) -> Page:
+        if context is None:
+            context = await browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=theme,  # type: ignore[arg-type]
+                java_script_enabled=javascript,
+                reduced_motion="reduce",
+            )
+            contexts.append(context)
+        page = await context.new_page()
+
+        def note(kind: str, text: str) -> None:
+            if not any(word in text for word in allow):
+                faults.append(f"{kind}: {text}")
+
+        page.on("console", lambda m: note(m.type, m.text) if m.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: note("exception", str(error)))
+        page.on(
+            "request",
+            lambda r: (
+                note("foreign request", r.url)
+                if urlsplit(r.url).scheme in {"http", "https", "ws", "wss"}
+                and urlsplit(r.url).hostname not in hosts
+                else None
+            ),
+        )
+        return page
+
+    yield make
+    for context in contexts:
+        await context.close()
+    assert not faults, "the browser complained:\n" + "\n".join(faults)
+
+
+@pytest.fixture(scope="session")
+def axe_source() -> str:
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture
+def axe(axe_source: str) -> Check:
+    """Zero violations of axe-core; the report names rule, element and reason."""
+
+    async def ask(page: Page) -> None:
+        # A page's own policy forbids injected scripts, so axe enters through the debugger, not a script tag.
+        await page.evaluate(axe_source + "; undefined")
+        result = await page.evaluate(
+            "() => axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a',"
+            " 'wcag21aa', 'wcag22aa', 'best-practice']})"
+        )
+        assert result["passes"], "axe-core looked at nothing"
+        report = [
+            f"{found['id']}: {found['help']}\n    {node['html'][:220]}\n    {node['failureSummary']}"
+            for found in result["violations"]
+            for node in found["nodes"]
+        ]
+        assert not report, f"axe-core at {page.url}:\n" + "\n".join(report)
+
+    return ask
+
+
+@pytest.fixture
+def check(axe: Check) -> Check:
+    """axe-core, and nothing wider than the window."""
+
+    async def ask(page: Page) -> None:
+        await axe(page)
+        wide = await page.evaluate(
+            """() => {
+              const room = document.documentElement.clientWidth;
+              if (document.documentElement.scrollWidth <= room) return [];
+              return [...document.querySelectorAll("body *")]
+                .filter((e) => e.getBoundingClientRect().right > room + 1 && !e.closest(".table-wrap, pre"))
+                .map((e) => e.outerHTML.slice(0, 160)).concat("(document)").slice(0, 8);
+            }"""
+        )
+        assert not wide, f"wider than the window at {page.url}:\n" + "\n".join(wide)
+
+    return ask
+
+
+@pytest.fixture
+def shoot() -> Shoot:
+    async def take(page: Page, name: str) -> None:
+        if SHOTS:
+            await page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+    return take
