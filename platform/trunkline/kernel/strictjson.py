@@ -1,8 +1,8 @@
 """JSON within limits that every layer below can hold.
 
 msgspec already refuses NaN, 1e400 and lone surrogates; it accepts duplicate keys, NUL and numbers beyond
-int64, and only fails on depth near 1,000. What passes here is at most 64 deep, has no NUL, and no integer that
-Postgres' bigint or a reader's int64 cannot hold.
+int64, and only fails on depth near 1,000. What passes here is at most 64 deep, has no NUL, and no integer
+that Postgres' bigint or a reader's int64 cannot hold.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def decode(
     """Decoded JSON within the limits, or JSONLimitError.
 
     `unique_keys` refuses duplicate keys: for configuration and for whatever is signed. `nul="replace"` turns
-    NUL into U+2400 (lossy, for providers' data). `long_integers="text"` keeps integers beyond int64 as digits.
+    NUL into U+2400 (lossy, for providers' data). `long_integers="text"` keeps those beyond int64 as digits.
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:

@@ -3,7 +3,7 @@
 What an expression sees:
   `record`  the flat map that the field picker shows: the document's top-level members, and the members of its
             `properties` map lifted up beside them (document.flatten). A field that the expression names and
-            the document lacks is null, so `record.phone == null` means "empty" whatever the provider leaves out.
+            the document lacks is null: `record.phone == null` means "empty" whatever the provider leaves out.
   `source`  the whole document exactly as the provider gave it: `source.properties.phone`.
 """
 

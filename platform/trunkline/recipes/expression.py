@@ -13,6 +13,7 @@ _MEMBER = r"""(?:\.\s*\??\s*([A-Za-z_]\w*)\b(?!\s*\()|\[\s*\??\s*(?:"([^"\\\n]*)
 _RECORD_MEMBER = re.compile(rf"(?<![\w.])record\s*{_MEMBER}")
 _RECORD = re.compile(r"\brecord\b")
 _SOURCE = re.compile(r"\bsource\b")
+_SOURCE_FIELD = re.compile(r"\bsource\s*\.\s*\??\s*properties\s*\.\s*\??\s*([A-Za-z_]\w*)\b(?!\s*\()")
 _MAP_ORDER = re.compile(r"\b(?:record|source(?:\s*\.\s*properties)?)\s*\.\s*(?:map|filter)\s*\(")
 
 
@@ -39,6 +40,11 @@ def references(text: str) -> References:
             names.add(next(group for group in found.groups() if group is not None))
             named.add(found.start())
     return References(frozenset(names), bool(code - named), _SOURCE.search(bare) is not None)
+
+
+def source_fields(text: str) -> frozenset[str]:
+    """The names in `source.properties.name`: what a provider that sends only what is asked for must be asked."""
+    return frozenset(_SOURCE_FIELD.findall(_blank_strings(text)))
 
 
 def problem(text: str) -> str | None:

@@ -2,7 +2,7 @@
 
 class Evaluator:      async start() / close() / async with
                       async check(expression: str) -> CheckResult
-                      async evaluate(program: Program, records: Sequence[dict[str, Any]]) -> list[MappedRecord]
+                      async evaluate(program: Program, records: Sequence[dict]) -> list[MappedRecord]
 class RecipeMapper(evaluator):
                       async validate(definition, stream_fields, model) -> list[DefinitionError]
                       async map(definition, model, documents) -> list[MapResult]
@@ -16,7 +16,7 @@ from trunkline.recipes.errors import FieldError
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """`position` counts characters of the expression from 0. `result_type` is CEL's name (STRING, DYN, ...)."""
+    """`position` counts characters of the expression from 0; `result_type` is CEL's name (STRING, DYN)."""
 
     ok: bool
     message: str = ""
@@ -36,7 +36,7 @@ class MappedRecord(msgspec.Struct, frozen=True):
     """One record's values, in the order of the program's expressions.
 
     `error` is set when the record as a whole failed (a guard, the time limit, the filter); then there are no
-    values. `kept` is False when the filter said no. `errors` holds the message at the index of its expression.
+    values. `kept` is False when the filter said no. `errors` holds messages by the index of the expression.
     """
 
     kept: bool = True
