@@ -10,7 +10,9 @@ from trunkline.kernel.errors import NotFoundError
 from trunkline.recipes.definition import RecipeDefinition, SourceField
 from trunkline.recipes.document import discover_fields
 from trunkline.recipes.errors import DefinitionError
-from trunkline.recipes.mapper import MapResult, RecipeMapper
+from trunkline.recipes.fields import fields_used
+from trunkline.recipes.mapper import RecipeMapper
+from trunkline.recipes.results import MapResult
 from trunkline.recipes.target import TargetModel
 from trunkline.sdk.manifest import Field, Manifest
 
@@ -25,13 +27,6 @@ class Source(Protocol):
     ) -> list[dict[str, Any]]: ...
 
     async def discover(self, tenant_id: UUID, connection_id: UUID, stream: str) -> list[Field]: ...
-
-
-class Preview(msgspec.Struct, frozen=True):
-    """One real record before and after."""
-
-    document: dict[str, Any]
-    result: MapResult
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -88,7 +83,7 @@ class RecipePreview:
     ) -> list[Preview]:
         """Real records, fetched through the connection now, and what the definition makes of each."""
         documents = await self._source.sample(
-            tenant_id, connection_id, definition.stream, limit, sorted(self._mapper.fields_used(definition))
+            tenant_id, connection_id, definition.stream, limit, sorted(fields_used(definition))
         )
         results = await self._mapper.map(definition, model, documents)
         return [Preview(document, result) for document, result in zip(documents, results, strict=True)]

@@ -47,12 +47,10 @@ class Streams(Protocol):
 
 
 class RecipeService:
-    def __init__(self, db: Database, connectors: Connectors, mapper: RecipeMapperXX) -> None:
-        self._db = db
+    def __init__(self, connectors: Connectors, mapper: RecipeMapper, streams: Streams) -> None:
         self._connectors = connectors
         self._mapper = mapper
         self._streams = streams
-        self._source = source
 
     async def models(self, session: AsyncSession, tenant_id: UUID) -> dict[str, TargetModel]:
         """Those of the product, and those declared, which may replace them."""
@@ -220,7 +218,7 @@ class RecipeService:
         connector: str,
         keys: Sequence[str],
     ) -> list[UUID]:
-        """The connector's own recipes of these keys; an unknown key raises BadInputError, those there are left."""
+        """The connector's recipes of these keys, but those there already. An unknown key: BadInputError."""
         manifest = self._connectors.get(connector)
         present = {
             (recipe.stream, recipe.name)
