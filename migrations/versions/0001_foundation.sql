@@ -339,6 +339,7 @@ CREATE TABLE streams (
     run_id UUID,
     checkpoint JSONB,
     watermark TIMESTAMP WITH TIME ZONE,
+    settled JSONB,
     last_started_at TIMESTAMP WITH TIME ZONE,
     last_success_at TIMESTAMP WITH TIME ZONE,
     next_due_at TIMESTAMP WITH TIME ZONE,

@@ -30,6 +30,8 @@ class Stream(TenantTable, Base):
     run_id: Mapped[UUID | None]
     checkpoint: Mapped[dict[str, Any] | None]
     watermark: Mapped[datetime | None]
+    settled: Mapped[dict[str, Any] | None]
+    """What the last complete pass asked for and mapped by: {fields, recipes: {id: version}}."""
     last_started_at: Mapped[datetime | None]
     last_success_at: Mapped[datetime | None]
     next_due_at: Mapped[datetime | None]
