@@ -165,6 +165,11 @@ class Simulator(ABC):
     def app(self) -> ASGIApp:
         return self.asgi()
 
+    @property
+    def revision(self) -> tuple[int, int]:
+        """Differs whenever there is something new to keep."""
+        return len(self.store.ledger), self.oauth.revision
+
     def keep(self) -> KeptState:
         return KeptState(self.seed, self.oauth.dump(), list(self.store.ledger))
 

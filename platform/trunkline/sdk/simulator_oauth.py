@@ -143,6 +143,8 @@ class OAuthServer:
         self.grants: dict[str, Grant] = {}
         self.token_calls: Counter[tuple[str, str, str]] = Counter()
         """By client id, grant type and outcome (`ok` or the error); unknown clients and types as "?"."""
+        self.revision = 0
+        """Grows with every change of clients, grants and tokens."""
         self._requests: dict[str, AuthorizationRequest] = {}
         self._codes: dict[str, _Code] = {}
         self._access: dict[str, Token] = {}
@@ -151,6 +153,7 @@ class OAuthServer:
     def register(self, client: OAuthClient) -> None:
         """Adds a client, or replaces the one of that id; its grants stay."""
         self.clients[client.client_id] = client
+        self.revision += 1
 
     # -- the person's part ------------------------------------------------------------------
 
@@ -261,6 +264,7 @@ class OAuthServer:
         if found is None:
             return False
         kind, _, grant = found
+        self.revision += 1
         if kind == "access":
             del self._access[token]
         else:
@@ -275,6 +279,7 @@ class OAuthServer:
         if grant is None or grant.revoked_at is not None:
             return False
         grant.revoked_at = self._now()
+        self.revision += 1
         for tokens in (self._access, self._refresh):
             for value in [value for value, held in tokens.items() if held.grant_id == grant_id]:
                 del tokens[value]
@@ -288,6 +293,7 @@ class OAuthServer:
             if grant_id in {None, held.grant_id} and held.expires_at is not None and held.expires_at > moment:
                 held.expires_at = moment
                 count += 1
+        self.revision += bool(count)
         return count
 
     def dump(self) -> OAuthState:
@@ -362,6 +368,7 @@ class OAuthServer:
 
     def _issue(self, grant: Grant, refresh: str | None) -> Issued:
         self._drop_stale()
+        self.revision += 1
         access = self._new_token("access")
         self._access[access] = Token(grant.id, self._now() + timedelta(seconds=self.access_seconds))
         if refresh is not None and self.rotate_refresh:

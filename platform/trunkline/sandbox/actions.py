@@ -1,0 +1,139 @@
+"""What the control page and the control API can do to a simulator; both say the same sentences."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from trunkline.sdk.simulator import ObjectType, Simulator
+from trunkline.sdk.simulator_faults import FAULT_WORDS, Fault, FaultKind, FaultRefusedError
+from trunkline.sdk.simulator_oauth import OAuthClient
+from trunkline.sdk.simulator_store import UnknownObjectError
+
+MAX_BULK = 1000
+
+
+class ControlError(ValueError):
+    """A request to the control that cannot be done; the message says what to do."""
+
+
+class Actions:
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._store = simulator.store
+
+    def create(
+        self, account: str, object_type: str, count: int = 1, values: Mapping[str, str | None] | None = None
+    ) -> list[str]:
+        """Ids of the new records; sample values where none are given."""
+        self._known(account, object_type)
+        _bounded(count)
+        made = []
+        for _ in range(count):
+            chosen = values or self._simulator.sample(object_type, len(self._store.ledger) + 1)
+            made.append(self._store.create(account, object_type, chosen).id)
+        return made
+
+    def change(
+        self,
+        account: str,
+        object_type: str,
+        count: int = 1,
+        ids: Sequence[str] = (),
+        values: Mapping[str, str | None] | None = None,
+    ) -> list[str]:
+        """Ids of the records that are different now: the named ones, or any `count` live ones."""
+        chosen = self._chosen(account, object_type, count, ids)
+        changed = []
+        for object_id in chosen:
+            before = len(self._store.ledger)
+            item = self._store.get(account, object_type, object_id)
+            new = values or self._simulator.touch(object_type, item, before + 1)
+            self._store.update(account, object_type, object_id, new)
+            if len(self._store.ledger) > before:
+                changed.append(object_id)
+        return changed
+
+    def archive(self, account: str, object_type: str, count: int = 1, ids: Sequence[str] = ()) -> list[str]:
+        chosen = self._chosen(account, object_type, count, ids)
+        for object_id in chosen:
+            self._store.archive(account, object_type, object_id)
+        return chosen
+
+    def revoke(self, grant_id: str) -> None:
+        if not self._simulator.oauth.revoke_grant(grant_id):
+            raise ControlError("There is no such grant, or it was already revoked.")
+
+    def expire(self, grant_id: str | None = None) -> int:
+        return self._simulator.oauth.expire_access(grant_id)
+
+    def trouble(
+        self,
+        kind: str,
+        *,
+        requests: int | None = None,
+        seconds: float | None = None,
+        path: str = "",
+        latency_ms: int = 0,
+    ) -> Fault:
+        known: FaultKind | None = next((item for item in FAULT_WORDS if item == kind), None)
+        if known is None:
+            raise ControlError(f"kind must be one of {', '.join(FAULT_WORDS)}.")
+        try:
+            return self._simulator.faults.add(
+                known, requests=requests, seconds=seconds, path=path, latency_ms=latency_ms
+            )
+        except FaultRefusedError as error:
+            raise ControlError(str(error)) from error
+
+    def register(self, client: OAuthClient) -> None:
+        if not client.client_id or not client.client_secret or not client.redirect_uris:
+            raise ControlError("A client needs client_id, client_secret and at least one redirect URI.")
+        self._simulator.oauth.register(client)
+
+    def setting(self, name: str, value: int) -> None:
+        try:
+            self._simulator.change_setting(name, value)
+        except KeyError:
+            known = ", ".join(item.name for item in self._simulator.settings())
+            raise ControlError(f"There is no setting of this name; known: {known}.") from None
+        except ValueError as error:
+            raise ControlError(str(error)) from error
+
+    def type_of(self, object_type: str) -> ObjectType:
+        for item in self._simulator.object_types:
+            if item.name == object_type:
+                return item
+        known = ", ".join(item.name for item in self._simulator.object_types)
+        raise ControlError(f"object must be one of {known}.")
+
+    def _known(self, account: str, object_type: str) -> None:
+        if account not in {item.id for item in self._simulator.accounts}:
+            known = ", ".join(item.id for item in self._simulator.accounts)
+            raise ControlError(f"account must be one of {known}.")
+        self.type_of(object_type)
+
+    def _chosen(self, account: str, object_type: str, count: int, ids: Sequence[str]) -> list[str]:
+        self._known(account, object_type)
+        if ids:
+            _bounded(len(ids))
+            for object_id in ids:
+                try:
+                    item = self._store.get(account, object_type, object_id)
+                except UnknownObjectError:
+                    raise ControlError(
+                        f"This account has no {object_type} record {object_id[:50]}."
+                    ) from None
+                if item.archived_at is not None:
+                    raise ControlError(f"Record {object_id[:50]} is archived.")
+            return list(dict.fromkeys(ids))
+        _bounded(count)
+        live = [item.id for item in self._store.walk(account, object_type)]
+        if len(live) < count:
+            raise ControlError(f"This account has only {len(live):,} {object_type}.")
+        # Repeatable: the same history picks the same records.
+        rng = random.Random(f"{self._simulator.seed}:{len(self._store.ledger)}")  # noqa: S311 - no secret
+        return sorted(rng.sample(live, count), key=int)
+
+
+def _bounded(count: int) -> None:
+    if not 1 <= count <= MAX_BULK:
+        raise ControlError(f"The number must be between 1 and {MAX_BULK:,}.")
