@@ -1,0 +1,103 @@
+"""From an answer or an error to a failure code."""
+
+from typing import Any
+
+import httpx2
+import msgspec
+import sqlalchemy.exc
+
+from trunkline.kernel.strictjson import JSONLimitError, decode
+from trunkline.sdk.manifest import FailureRule, Manifest, point
+
+MAX_ERROR_BODY = 1 << 20
+"""Bytes of an error answer that are looked into; more than any provider's error needs."""
+
+_STATUS = {
+    401: "token_rejected",
+    402: "forbidden",
+    403: "forbidden",
+    404: "not_found",
+    408: "provider_timeout",
+    410: "not_found",
+    429: "rate_limited",
+}
+
+# the first that fits; subclasses before their bases
+_ERRORS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    ((httpx2.ConnectTimeout, httpx2.ConnectError, httpx2.ProxyError), "provider_unreachable"),
+    (httpx2.TimeoutException, "provider_timeout"),
+    (httpx2.UnsupportedProtocol, "egress_refused"),
+    ((httpx2.ProtocolError, httpx2.DecodingError, httpx2.TooManyRedirects), "malformed_answer"),
+    (httpx2.TransportError, "provider_unreachable"),
+    ((msgspec.DecodeError, JSONLimitError), "malformed_answer"),
+    (
+        (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError),
+        "database_unavailable",
+    ),
+)
+
+
+def classify_code(
+    manifest: Manifest | None, status: int | None, body: bytes | None, error: BaseException | None
+) -> str:
+    if status is not None:
+        return _of_manifest(manifest, status, body) or _of_status(status)
+    if error is not None:
+        return _of_error(error)
+    return "unclassified"
+
+
+def _of_manifest(manifest: Manifest | None, status: int, body: bytes | None) -> str | None:
+    if manifest is None or not manifest.failures:
+        return None
+    document: Any = None
+    if body and len(body) <= MAX_ERROR_BODY and any(rule.equals for rule in manifest.failures):
+        try:
+            document = decode(body, nul="replace", long_integers="text")
+        except JSONLimitError:
+            document = None
+    return next((rule.failure for rule in manifest.failures if _fits(rule, status, document)), None)
+
+
+def _fits(rule: FailureRule, status: int, document: Any) -> bool:
+    if rule.status is not None and rule.status != status:
+        return False
+    if rule.status is None and not rule.equals:
+        return False  # a rule without a sign would swallow everything
+    return all(_equal(point(document, pointer), value) for pointer, value in rule.equals.items())
+
+
+def _equal(found: Any, wanted: str) -> bool:
+    """Values in a manifest are text; a provider's may be a number or a boolean."""
+    if isinstance(found, bool):
+        return str(found).lower() == wanted.lower()
+    return isinstance(found, str | int) and str(found) == wanted
+
+
+def _of_status(status: int) -> str:
+    if status in _STATUS:
+        return _STATUS[status]
+    if 200 <= status < 400:  # an error in the clothes of a success, or a redirect, which is never followed
+        return "malformed_answer"
+    if 400 <= status < 500:
+        return "bad_request"
+    if 500 <= status < 600:
+        return "provider_error"
+    return "unclassified"
+
+
+def _of_error(error: BaseException) -> str:
+    """An error that knows its code says so by an attribute `failure_code` (or a TrunklineError's `code`)."""
+    own = getattr(error, "failure_code", None)
+    if isinstance(own, str):
+        return own
+    for kinds, code in _ERRORS:
+        if isinstance(error, kinds):
+            return code
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+        return "database_unavailable"
+    if isinstance(error, ConnectionError):
+        return "provider_unreachable"
+    if isinstance(error, TimeoutError):
+        return "provider_timeout"
+    return "internal_error"

@@ -1,0 +1,212 @@
+"""All SQL of the backlog. Times are the database's: workers' clocks may differ.
+
+A row is nobody's (`lease_until` null), handed out (`leased_by` null: on its way to a worker), or held
+(`leased_by` a worker). `attempt` grows with each handing out, so holder and attempt name one execution.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import CursorResult, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline.kernel.ids import new_id
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker learns when it takes a piece of work in hand; `now` is the database's time."""
+
+    tenant_id: UUID
+    id: UUID
+    kind: str
+    key: str
+    args: dict[str, Any]
+    connection_id: UUID | None
+    attempt: int
+    tries: int
+    now: datetime
+
+
+class Held(Protocol):
+    """Names one execution: a lease."""
+
+    tenant_id: UUID
+    work_id: UUID
+    attempt: int
+    holder: str
+
+
+_ENQUEUE = text("""
+    INSERT INTO work AS w (tenant_id, id, kind, key, connection_id, args, priority, due_at)
+    VALUES (:tenant_id, :id, :kind, :key, :connection_id, CAST(:args AS jsonb), :priority,
+            coalesce(CAST(:due_at AS timestamptz), now()))
+    ON CONFLICT (tenant_id, kind, key) DO UPDATE SET
+        due_at = CASE WHEN w.lease_until IS NULL THEN least(w.due_at, excluded.due_at) ELSE w.due_at END,
+        again_at = CASE WHEN w.lease_until IS NULL THEN w.again_at
+                        ELSE least(w.again_at, excluded.due_at) END,
+        connection_id = coalesce(excluded.connection_id, w.connection_id),
+        args = CASE WHEN :replace THEN excluded.args ELSE w.args END,
+        priority = least(w.priority, excluded.priority)
+""")
+
+_CANCEL = text("DELETE FROM work WHERE tenant_id = :tenant_id AND kind = :kind AND key = :key")
+
+# once only: a second copy of the same hand-out finds leased_by set
+_CLAIM = text("""
+    UPDATE work SET leased_by = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt
+      AND lease_until IS NOT NULL AND leased_by IS NULL
+    RETURNING kind, key, args, connection_id, tries, clock_timestamp() AS now
+""")
+
+_RENEW = text("""
+    UPDATE work SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
+""")
+
+_DELETE = text("""
+    DELETE FROM work
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder AND again_at IS NULL
+""")
+
+_REARM = text("""
+    UPDATE work SET due_at = least(again_at, CAST(:at AS timestamptz)), again_at = NULL, tries = 0,
+                    cause = NULL, lease_until = NULL, leased_by = NULL
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
+""")
+
+# again_at stays: whoever asked while this try ran wants a run that begins after the asking
+_RETRY = text("""
+    UPDATE work SET due_at = :at, tries = tries + 1, cause = :cause, lease_until = NULL, leased_by = NULL
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
+""")
+
+_HAND_BACK = text("""
+    UPDATE work SET due_at = clock_timestamp(), lease_until = NULL, leased_by = NULL
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
+""")
+
+
+async def enqueue(
+    session: AsyncSession,
+    *,
+    tenant_id: UUID,
+    kind: str,
+    key: str,
+    due_at: datetime | None,
+    connection_id: UUID | None,
+    args: dict[str, Any] | None,
+    priority: int,
+) -> None:
+    await session.execute(
+        _ENQUEUE,
+        {
+            "tenant_id": tenant_id,
+            "id": new_id(),
+            "kind": kind,
+            "key": key,
+            "connection_id": connection_id,
+            "args": msgspec.json.encode(args or {}).decode(),
+            "replace": args is not None,
+            "priority": priority,
+            "due_at": due_at,
+        },
+    )
+
+
+async def cancel(session: AsyncSession, tenant_id: UUID, kind: str, key: str) -> None:
+    await session.execute(_CANCEL, {"tenant_id": tenant_id, "kind": kind, "key": key})
+
+
+async def claim(
+    session: AsyncSession, tenant_id: UUID, work_id: UUID, attempt: int, *, holder: str, seconds: float
+) -> Claimed | None:
+    """Take a hand-out in hand; None when it is no longer there for the taking."""
+    found = await session.execute(
+        _CLAIM,
+        {"tenant_id": tenant_id, "id": work_id, "attempt": attempt, "holder": holder, "seconds": seconds},
+    )
+    row = found.mappings().one_or_none()
+    if row is None:
+        return None
+    return Claimed(tenant_id=tenant_id, id=work_id, attempt=attempt, **row)
+
+
+async def renew(session: AsyncSession, held: Held, seconds: float) -> bool:
+    return await _touch(session, _RENEW, held, seconds=seconds)
+
+
+async def done(session: AsyncSession, held: Held, again_at: datetime | None) -> bool:
+    if again_at is None and await _touch(session, _DELETE, held):
+        return True
+    return await _touch(session, _REARM, held, at=again_at)
+
+
+async def retry(session: AsyncSession, held: Held, cause: str, at: datetime) -> bool:
+    return await _touch(session, _RETRY, held, cause=cause, at=at)
+
+
+async def hand_back(session: AsyncSession, held: Held) -> bool:
+    return await _touch(session, _HAND_BACK, held)
+
+
+async def _touch(session: AsyncSession, statement: Any, held: Held, **values: object) -> bool:
+    result = await session.execute(
+        statement,
+        {
+            "tenant_id": held.tenant_id,
+            "id": held.work_id,
+            "attempt": held.attempt,
+            "holder": held.holder,
+            **values,
+        },
+    )
+    return cast("CursorResult[Any]", result).rowcount == 1
+
+
+# --- across tenants (system role) ---
+
+_HEARTBEAT = text("""
+    WITH mine AS (
+        SELECT w.tenant_id, w.id FROM work w
+        JOIN unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:attempts AS integer[]))
+            AS held(tenant_id, id, attempt)
+          ON w.tenant_id = held.tenant_id AND w.id = held.id AND w.attempt = held.attempt
+        WHERE w.leased_by = :holder
+        FOR UPDATE OF w SKIP LOCKED
+    )
+    UPDATE work w SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
+    FROM mine WHERE w.tenant_id = mine.tenant_id AND w.id = mine.id
+    RETURNING w.id
+""")
+
+_STILL_MINE = text("""
+    SELECT w.id FROM work w
+    JOIN unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:attempts AS integer[]))
+        AS held(tenant_id, id, attempt)
+      ON w.tenant_id = held.tenant_id AND w.id = held.id AND w.attempt = held.attempt
+    WHERE w.leased_by = :holder
+""")
+
+
+async def heartbeat(
+    session: AsyncSession, held: Sequence[Held], *, holder: str, seconds: float
+) -> tuple[set[UUID], set[UUID]]:
+    """Renew what is still held by `holder`: (ids that are its own, ids that were renewed).
+
+    A row that is locked right now is left alone, so a heartbeat never waits for a handler's own fence,
+    nor a fence for more than this one statement.
+    """
+    values = {
+        "tenants": [lease.tenant_id for lease in held],
+        "ids": [lease.work_id for lease in held],
+        "attempts": [lease.attempt for lease in held],
+        "holder": holder,
+    }
+    renewed = set((await session.execute(_HEARTBEAT, {**values, "seconds": seconds})).scalars())
+    if len(renewed) == len(held):
+        return renewed, renewed
+    return set((await session.execute(_STILL_MINE, values)).scalars()), renewed
