@@ -55,7 +55,7 @@ class HubSpotSimulator(Simulator):
     def routes(self) -> Sequence[HTTPRouteHandler]:
         portals = list(self.portals.values())
         return [
-            *crm_routes(self.crm),
+            *crm_routes(self.crm, f"/{self.name}"),
             *property_routes(self.crm),
             *account_routes(self.crm, portals),
             *token_routes(self.oauth, portals, self.now),

@@ -14,8 +14,6 @@ def error(
     status: int,
     category: str,
     message: str,
-    *,
-    headers: dict[str, str] | None = None,
     **more: object,
 ) -> Reply:
     body: dict[str, object] = {
@@ -25,7 +23,7 @@ def error(
         "category": category,
         **more,
     }
-    return Reply(status, body, headers or {})
+    return Reply(status, body)
 
 
 def refuse(status: int, category: str, message: str, **more: object) -> NoReturn:

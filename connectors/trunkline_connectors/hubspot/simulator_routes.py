@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from trunkline.sdk.simulator import bearer
 from trunkline.sdk.simulator_gate import EMPTY_PAGE, AnyRequest
@@ -26,16 +27,17 @@ from trunkline_connectors.hubspot.simulator_seed import Portal
 _OBJECTS = ("/crm/v3/objects/{name:str}", "/crm/objects/2026-03/{name:str}")
 _PROPERTIES = ("/crm/v3/properties/{name:str}", "/crm/properties/2026-03/{name:str}")
 _ACCOUNT = ("/account-info/v3/details", "/account-info/2026-03/details")
+Name = FromPath[str]
 _Shape = TypeVar("_Shape")
 
 
-def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
+def crm_routes(crm: Crm, mount: str) -> list[HTTPRouteHandler]:
     def admitted(request: AnyRequest, scopes: Sequence[str]) -> tuple[Grant, dict[str, str]]:
         grant = crm.admit(bearer(request), scopes)
         return grant, crm.spend(grant)
 
     @get(list(_OBJECTS))
-    async def list_objects(request: AnyRequest, name: str) -> Response[Body]:
+    async def list_objects(request: AnyRequest, name: Name) -> Response[Body]:
         kind = kind_of(name)
         grant, headers = admitted(request, read_scopes(kind))
         query = request.query_params
@@ -44,14 +46,17 @@ def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
         empty = request.scope.get(EMPTY_PAGE, False)
         limit = "1" if empty else str(query.get("limit") or "")
         kept = [(k, v) for k, v in query.multi_items() if k != "after"]
-        link = f"{request.url.with_replacements(query='')}?{urlencode([*kept, ('after', '')])}{{after}}"
+        path = f"{mount}{request.scope['path'].rstrip('/')}"
+        link = (
+            f"{request.url.scheme}://{request.url.netloc}{path}?{urlencode([*kept, ('after', '')])}{{after}}"
+        )
         body = crm.page(
             grant.account, kind, limit=limit, after=after, names=names, archived=_flag(request), link=link
         )
         return Response(_emptied(body, after) if empty else body, headers=headers)
 
     @post([f"{path}/search" for path in _OBJECTS], status_code=200)
-    async def search_objects(request: AnyRequest, name: str) -> Response[Body]:
+    async def search_objects(request: AnyRequest, name: Name) -> Response[Body]:
         kind = kind_of(name)
         grant = crm.admit(bearer(request), read_scopes(kind))
         crm.spend_search(grant)
@@ -62,7 +67,7 @@ def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
         return Response(body)
 
     @post([f"{path}/batch/read" for path in _OBJECTS], status_code=200)
-    async def batch_read(request: AnyRequest, name: str) -> Response[Body]:
+    async def batch_read(request: AnyRequest, name: Name) -> Response[Body]:
         kind = kind_of(name)
         grant, headers = admitted(request, read_scopes(kind))
         asked = await _json(request, dict[str, Any])
@@ -70,7 +75,7 @@ def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
         return Response(body, status_code=status, headers=headers)
 
     @get([f"{path}/{{object_id:str}}" for path in _OBJECTS])
-    async def get_object(request: AnyRequest, name: str, object_id: str) -> Response[Body]:
+    async def get_object(request: AnyRequest, name: Name, object_id: Name) -> Response[Body]:
         kind = kind_of(name)
         grant, headers = admitted(request, read_scopes(kind))
         id_property = str(request.query_params.get("idProperty") or "")
@@ -78,14 +83,14 @@ def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
         return Response(crm.render(kind, item, _asked_properties(request)), headers=headers)
 
     @post(list(_OBJECTS))
-    async def create_object(request: AnyRequest, name: str) -> Response[Body]:
+    async def create_object(request: AnyRequest, name: Name) -> Response[Body]:
         kind = kind_of(name)
         grant, headers = admitted(request, write_scopes(kind))
         body = crm.create(grant.account, kind, await _json(request, dict[str, Any]))
         return Response(body, status_code=201, headers=headers)
 
     @patch([f"{path}/{{object_id:str}}" for path in _OBJECTS])
-    async def update_object(request: AnyRequest, name: str, object_id: str) -> Response[Body]:
+    async def update_object(request: AnyRequest, name: Name, object_id: Name) -> Response[Body]:
         kind = kind_of(name)
         grant, headers = admitted(request, write_scopes(kind))
         id_property = str(request.query_params.get("idProperty") or "")
@@ -95,7 +100,7 @@ def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
         )
 
     @delete([f"{path}/{{object_id:str}}" for path in _OBJECTS])
-    async def archive_object(request: AnyRequest, name: str, object_id: str) -> Response[None]:
+    async def archive_object(request: AnyRequest, name: Name, object_id: Name) -> Response[None]:
         kind = kind_of(name)
         grant, headers = admitted(request, write_scopes(kind))
         crm.archive(grant.account, kind, object_id)
@@ -114,7 +119,7 @@ def crm_routes(crm: Crm) -> list[HTTPRouteHandler]:
 
 def property_routes(crm: Crm) -> list[HTTPRouteHandler]:
     @get(list(_PROPERTIES))
-    async def list_properties(request: AnyRequest, name: str) -> Response[Body]:
+    async def list_properties(request: AnyRequest, name: Name) -> Response[Body]:
         kind = kind_of(name)
         grant = crm.admit(bearer(request), schema_scopes(kind))
         headers = crm.spend(grant)
@@ -123,7 +128,7 @@ def property_routes(crm: Crm) -> list[HTTPRouteHandler]:
         return Response({"results": results}, headers=headers)
 
     @get([f"{path}/{{property_name:str}}" for path in _PROPERTIES])
-    async def get_property(request: AnyRequest, name: str, property_name: str) -> Response[Body]:
+    async def get_property(request: AnyRequest, name: Name, property_name: Name) -> Response[Body]:
         kind = kind_of(name)
         grant = crm.admit(bearer(request), schema_scopes(kind))
         headers = crm.spend(grant)

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from litestar import Response, delete, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from trunkline.sdk.simulator_clock import Now
 from trunkline.sdk.simulator_gate import AnyRequest
@@ -79,21 +80,21 @@ def token_routes(oauth: OAuthServer, portals: Sequence[Portal], now: Now) -> lis
         return Response({})
 
     @get("/oauth/v1/access-tokens/{value:str}")
-    async def access_token(value: str) -> Body:
+    async def access_token(value: FromPath[str]) -> Body:
         found = oauth.find(value)
         if found is None or found[0] != "access":
             not_found("The access token is unknown or has expired")
         return described(value, found[1], found[2])
 
     @get("/oauth/v1/refresh-tokens/{value:str}")
-    async def refresh_token(value: str) -> Body:
+    async def refresh_token(value: FromPath[str]) -> Body:
         found = oauth.find(value)
         if found is None or found[0] != "refresh":
             not_found("The refresh token is unknown")
         return described(value, found[1], found[2])
 
     @delete("/oauth/v1/refresh-tokens/{value:str}")
-    async def delete_refresh_token(value: str) -> None:
+    async def delete_refresh_token(value: FromPath[str]) -> None:
         found = oauth.find(value)
         if found is None or found[0] != "refresh":
             not_found("The refresh token is unknown")

@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import msgspec
-from litestar import Litestar, MediaType, Response, asgi, get
+from litestar import Litestar, MediaType, Response, Router, asgi, get
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
@@ -94,15 +94,14 @@ async def _save_on(simulators: Sequence[Simulator], state_dir: Path) -> None:
 
 
 def _mount(simulator: Simulator) -> ASGIRouteHandler:
-    control = control_api(simulator)
-    for handler in control:
-        handler.exception_handlers = {
-            **(handler.exception_handlers or {}),
-            ControlError: refused,
-            AuthorizationPageError: refused,
-            AuthorizationRedirectError: refused,
-        }
-    inner = simulator.asgi([*control, *control_page(simulator)])
+    api = Router(
+        "/",
+        route_handlers=control_api(simulator),
+        exception_handlers=dict.fromkeys(
+            (ControlError, AuthorizationPageError, AuthorizationRedirectError), refused
+        ),
+    )
+    inner = simulator.asgi([api, *control_page(simulator)])
 
     @asgi(f"/{simulator.name}", is_mount=True, copy_scope=True)
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Response, delete, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from trunkline.sandbox.actions import Actions, ControlError
 from trunkline.sandbox.guard import same_origin
@@ -158,7 +159,7 @@ def control_api(simulator: Simulator) -> list[HTTPRouteHandler]:
         return {"ids": actions.archive(asked.account, asked.object, asked.count, asked.ids)}
 
     @post(f"{API}/grants/{{grant_id:str}}/revoke", guards=[same_origin], status_code=200)
-    async def revoke(grant_id: str) -> dict[str, str]:
+    async def revoke(grant_id: FromPath[str]) -> dict[str, str]:
         actions.revoke(grant_id)
         return {"revoked": grant_id}
 

@@ -13,7 +13,7 @@ import msgspec
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_consent import consent_handlers
@@ -148,7 +148,7 @@ class Simulator(ABC):
         """All routes of the simulator itself; the sandbox host adds its control routes."""
         return [*consent_handlers(self), *self.routes()]
 
-    def asgi(self, extra: Sequence[HTTPRouteHandler] = ()) -> ASGIApp:
+    def asgi(self, extra: Sequence[ControllerRouterHandler] = ()) -> ASGIApp:
         """The mountable app, with the host's extra routes."""
         app = Litestar(
             route_handlers=[*self.handlers(), *extra],
