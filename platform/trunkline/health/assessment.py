@@ -45,7 +45,7 @@ class ConnectionFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """A level with its reason: `customer` and `support` are sentences, `cause` a code of the failure table."""
+    """A level with its reason: `customer` and `support` are sentences, `cause` is a failure's code."""
 
     level: Level
     since: datetime

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
@@ -47,7 +47,7 @@ async def connections(
     """Every connection of these tenants but the disconnected, oldest first, with what health is judged by."""
     if not tenant_ids:
         return []
-    where = [Connection.tenant_id.in_(tenant_ids)]
+    where: list[ColumnElement[bool]] = [Connection.tenant_id.in_(tenant_ids)]
     if connection_id is not None:
         where.append(Connection.id == connection_id)
     else:
@@ -91,7 +91,7 @@ async def connections(
 async def _streams(
     session: AsyncSession, tenant_ids: Sequence[UUID], connection_id: UUID | None
 ) -> dict[tuple[UUID, UUID], list[StreamFacts]]:
-    where = [Stream.tenant_id.in_(tenant_ids)]
+    where: list[ColumnElement[bool]] = [Stream.tenant_id.in_(tenant_ids)]
     if connection_id is not None:
         where.append(Stream.connection_id == connection_id)
     rows = await session.execute(
@@ -129,7 +129,7 @@ async def issues(
     """Newest first."""
     if not tenant_ids:
         return []
-    where = [Issue.tenant_id.in_(tenant_ids)]
+    where: list[ColumnElement[bool]] = [Issue.tenant_id.in_(tenant_ids)]
     if still_open:
         where.append(Issue.resolved_at.is_(None))
     rows = await session.execute(
@@ -138,4 +138,4 @@ async def issues(
         .order_by(Issue.opened_at.desc())
         .limit(limit)
     )
-    return [IssueRow(**row._mapping) for row in rows]
+    return [IssueRow(**row) for row in rows.mappings()]
