@@ -138,7 +138,7 @@ def initials(name: object) -> str:
 
 def hue(name: object) -> int:
     """One of eight colours of a tile (0 to 7), always the same for the same name."""
-    return zlib.crc32(str(name).encode("utf-8", "surrogatepass")) % 8
+    return (zlib.crc32(str(name).encode("utf-8", "surrogatepass")) >> 12) % 8
 
 
 def pretty_json(value: object) -> str:

@@ -20,6 +20,7 @@ The context always holds `csrf_token`, `principal`, `flashes`, `theme`, `request
 (see `Page.create_template_context`); a post form carries `{{ csrf_field() }}`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -137,7 +138,11 @@ def content_policy(*, form_targets: Sequence[str] = (), ancestors: Sequence[str]
 
     Chromium applies form-action to redirects that follow a form too: a form that ends at a provider's
     authorize page needs that origin in `form_targets`. `ancestors` may frame the page; nobody by default.
+    ValueError for what is not an origin, so that no value can add a directive.
     """
+    for origin in (*form_targets, *ancestors):
+        if not re.fullmatch(r"https?://[\w.:\[\]-]+", origin, re.ASCII):
+            raise ValueError(f"{origin!r} is not an origin such as https://app.example.com.")
     return "; ".join(
         (
             "default-src 'none'",
