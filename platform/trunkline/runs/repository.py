@@ -1,0 +1,267 @@
+"""Queries of the engine's tables for pages, the API and the service; a run's own SQL is in `writes`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from trunkline.runs.models import Change, ChangeHead, Entity, Quarantined, Record, Run, Stream
+from trunkline.runs.schemas import (
+    ChangeView,
+    Counts,
+    EntityView,
+    QuarantineView,
+    RecordRow,
+    RunView,
+    StreamView,
+)
+
+
+def _columns(table: Any, shape: type[msgspec.Struct]) -> list[InstrumentedAttribute[Any]]:
+    return [getattr(table, name) for name in shape.__struct_fields__]
+
+
+_RUN = select(*_columns(Run, RunView))
+_STREAM = select(*_columns(Stream, StreamView))
+_RECORD = select(*_columns(Record, RecordRow))
+_ENTITY = select(*_columns(Entity, EntityView))
+_QUARANTINE = select(*_columns(Quarantined, QuarantineView))
+_CHANGE = select(*_columns(Change, ChangeView))
+
+
+async def _all(session: AsyncSession, shape: Any, query: Select[Any]) -> list[Any]:
+    return [shape(**row) for row in (await session.execute(query)).mappings()]
+
+
+async def _one(session: AsyncSession, shape: Any, query: Select[Any]) -> Any:
+    row = (await session.execute(query)).mappings().one_or_none()
+    return None if row is None else shape(**row)
+
+
+# --- runs and streams ---
+
+
+async def runs(
+    session: AsyncSession,
+    tenant_id: UUID,
+    connection_id: UUID,
+    *,
+    before: tuple[datetime, UUID] | None = None,
+    stream: str | None = None,
+    limit: int = 20,
+) -> list[RunView]:
+    """Newest first, from below `before` (the last one's created_at and id)."""
+    query = _RUN.where(Run.tenant_id == tenant_id, Run.connection_id == connection_id)
+    if before is not None:
+        query = query.where(tuple_(Run.created_at, Run.id) < before)
+    if stream is not None:
+        query = query.where(Run.stream == stream)
+    return await _all(session, RunView, query.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit))
+
+
+async def run(session: AsyncSession, tenant_id: UUID, run_id: UUID) -> RunView | None:
+    found: RunView | None = await _one(
+        session, RunView, _RUN.where(Run.tenant_id == tenant_id, Run.id == run_id)
+    )
+    return found
+
+
+async def streams(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> list[StreamView]:
+    query = _STREAM.where(Stream.tenant_id == tenant_id, Stream.connection_id == connection_id)
+    return await _all(session, StreamView, query.order_by(Stream.stream))
+
+
+async def active_runs(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> list[RunView]:
+    """The run under way of each stream that has one."""
+    query = (
+        _RUN.join(Stream, (Stream.tenant_id == Run.tenant_id) & (Stream.run_id == Run.id))
+        .where(Stream.tenant_id == tenant_id, Stream.connection_id == connection_id)
+        .order_by(Run.stream)
+    )
+    return await _all(session, RunView, query)
+
+
+# --- records and entities ---
+
+
+async def records(
+    session: AsyncSession,
+    tenant_id: UUID,
+    connection_id: UUID,
+    stream: str,
+    *,
+    after: str | None = None,
+    external_id: str | None = None,
+    limit: int = 50,
+) -> list[RecordRow]:
+    """By external id, from above `after`; or the one of `external_id` (equality: row-level security keeps
+    LIKE out of indexes).
+    """
+    query = _RECORD.where(
+        Record.tenant_id == tenant_id, Record.connection_id == connection_id, Record.stream == stream
+    )
+    if after is not None:
+        query = query.where(Record.external_id > after)
+    if external_id is not None:
+        query = query.where(Record.external_id == external_id)
+    return await _all(session, RecordRow, query.order_by(Record.external_id).limit(limit))
+
+
+async def sealed_record(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_id: str
+) -> tuple[RecordRow, bytes, int] | None:
+    """The record, its sealed document and the key version of that."""
+    query = select(*_columns(Record, RecordRow), Record.document, Record.key_version).where(
+        Record.tenant_id == tenant_id,
+        Record.connection_id == connection_id,
+        Record.stream == stream,
+        Record.external_id == external_id,
+    )
+    row = (await session.execute(query)).mappings().one_or_none()
+    if row is None:
+        return None
+    values = dict(row)
+    document, version = values.pop("document"), values.pop("key_version")
+    return RecordRow(**values), document, version
+
+
+async def entities_of_record(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_id: str
+) -> list[EntityView]:
+    query = _ENTITY.where(
+        Entity.tenant_id == tenant_id,
+        Entity.connection_id == connection_id,
+        Entity.stream == stream,
+        Entity.external_id == external_id,
+    )
+    return await _all(session, EntityView, query.order_by(Entity.model, Entity.recipe_id))
+
+
+async def quarantine_of_record(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_id: str
+) -> list[QuarantineView]:
+    query = _QUARANTINE.where(
+        Quarantined.tenant_id == tenant_id,
+        Quarantined.connection_id == connection_id,
+        Quarantined.stream == stream,
+        Quarantined.external_id == external_id,
+    )
+    return await _all(session, QuarantineView, query.order_by(Quarantined.recipe_id))
+
+
+async def quarantine(
+    session: AsyncSession,
+    tenant_id: UUID,
+    connection_id: UUID,
+    *,
+    after: tuple[UUID, str] | None = None,
+    limit: int = 50,
+) -> list[QuarantineView]:
+    """By recipe and external id, from above `after`."""
+    query = _QUARANTINE.where(Quarantined.tenant_id == tenant_id, Quarantined.connection_id == connection_id)
+    if after is not None:
+        query = query.where(tuple_(Quarantined.recipe_id, Quarantined.external_id) > after)
+    query = query.order_by(Quarantined.recipe_id, Quarantined.external_id).limit(limit)
+    return await _all(session, QuarantineView, query)
+
+
+async def entities(
+    session: AsyncSession,
+    tenant_id: UUID,
+    model: str,
+    *,
+    after: UUID | None = None,
+    limit: int = 100,
+    updated_after: datetime | None = None,
+    include_deleted: bool = False,
+) -> list[EntityView]:
+    """By id, from above `after`."""
+    query = _ENTITY.where(Entity.tenant_id == tenant_id, Entity.model == model)
+    if after is not None:
+        query = query.where(Entity.id > after)
+    if updated_after is not None:
+        query = query.where(Entity.changed_at > updated_after)
+    if not include_deleted:
+        query = query.where(Entity.deleted_at.is_(None))
+    return await _all(session, EntityView, query.order_by(Entity.id).limit(limit))
+
+
+async def entity(session: AsyncSession, tenant_id: UUID, model: str, entity_id: UUID) -> EntityView | None:
+    found: EntityView | None = await _one(
+        session,
+        EntityView,
+        _ENTITY.where(Entity.tenant_id == tenant_id, Entity.model == model, Entity.id == entity_id),
+    )
+    return found
+
+
+# --- the change log ---
+
+
+async def head(session: AsyncSession, tenant_id: UUID) -> int:
+    """The last position given out, 0 before the first. Everything up to it is visible from now on."""
+    query = select(ChangeHead.position).where(ChangeHead.tenant_id == tenant_id)
+    return (await session.execute(query)).scalar() or 0
+
+
+async def changes(
+    session: AsyncSession,
+    tenant_id: UUID,
+    *,
+    after: int,
+    up_to: int,
+    models: Sequence[str] = (),
+    limit: int = 100,
+) -> list[ChangeView]:
+    """In order. `up_to`: a head read before, in this transaction or an earlier one."""
+    query = _CHANGE.where(Change.tenant_id == tenant_id, Change.position > after, Change.position <= up_to)
+    if models:
+        query = query.where(Change.model.in_(models))
+    return await _all(session, ChangeView, query.order_by(Change.position).limit(limit))
+
+
+async def changes_of(
+    session: AsyncSession,
+    tenant_id: UUID,
+    entity_id: UUID,
+    *,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[ChangeView]:
+    """An entity's history, newest first."""
+    query = _CHANGE.where(Change.tenant_id == tenant_id, Change.entity_id == entity_id)
+    if before is not None:
+        query = query.where(Change.position < before)
+    return await _all(session, ChangeView, query.order_by(Change.position.desc()).limit(limit))
+
+
+async def counts(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Counts:
+    held = await session.execute(
+        select(Stream.stream, Stream.records).where(
+            Stream.tenant_id == tenant_id, Stream.connection_id == connection_id
+        )
+    )
+    made = await session.execute(
+        select(Entity.model, func.count().label("number"))
+        .where(
+            Entity.tenant_id == tenant_id,
+            Entity.connection_id == connection_id,
+            Entity.deleted_at.is_(None),
+        )
+        .group_by(Entity.model)
+    )
+    aside = await session.execute(
+        select(func.count()).where(
+            Quarantined.tenant_id == tenant_id, Quarantined.connection_id == connection_id
+        )
+    )
+    return Counts(
+        records={row.stream: row.records for row in held},
+        entities={row.model: row.number for row in made},
+        quarantined=aside.scalar_one(),
+    )
