@@ -1,0 +1,222 @@
+"""All SQL of connections, credentials, authorizations and OAuth clients. Sessions are the tenant's own,
+except where a function says system.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline.connections.models import Authorization, Connection, Credential, OAuthClient
+
+AUTHORISED = ("setup", "active", "paused", "reconnect_required")
+"""States in which credentials are held and confirmed."""
+
+
+async def get(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection | None:
+    return (
+        await session.execute(
+            select(Connection).where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+        )
+    ).scalar_one_or_none()
+
+
+async def lock(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection | None:
+    """The row as it is now, held until the transaction ends."""
+    return (
+        await session.execute(
+            select(Connection)
+            .where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).scalar_one_or_none()
+
+
+async def list_all(session: AsyncSession, tenant_id: UUID) -> Sequence[Connection]:
+    """Newest first; trips to a provider that never came back are not connections yet."""
+    rows = await session.execute(
+        select(Connection)
+        .where(
+            Connection.tenant_id == tenant_id,
+            or_(Connection.state != "pending", Connection.account_id.is_not(None)),
+        )
+        .order_by(Connection.created_at.desc(), Connection.id.desc())
+    )
+    return rows.scalars().all()
+
+
+async def set_state(
+    session: AsyncSession,
+    tenant_id: UUID,
+    connection_id: UUID,
+    state: str,
+    *,
+    cause: str | None = None,
+    only_from: Collection[str],
+    **values: Any,
+) -> Connection | None:
+    """None when the connection is not in one of `only_from`."""
+    return (
+        await session.execute(
+            update(Connection)
+            .where(
+                Connection.tenant_id == tenant_id,
+                Connection.id == connection_id,
+                Connection.state.in_(tuple(only_from)),
+            )
+            .values(state=state, cause=cause, state_since=func.now(), **values)
+            .returning(Connection)
+            .execution_options(populate_existing=True)
+        )
+    ).scalar_one_or_none()
+
+
+async def remove(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+    await session.execute(
+        delete(Connection).where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+    )
+
+
+async def accepted(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+    """The provider has just accepted our credentials."""
+    await session.execute(
+        update(Connection)
+        .where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+        .values(last_call_at=func.now())
+    )
+
+
+async def grant_is_shared(
+    system: AsyncSession, *, client_row: UUID, account_id: str | None, besides: UUID
+) -> bool:
+    """System: whether another live connection rests on the same client's grant in the same account."""
+    if account_id is None:
+        return False
+    return bool(
+        await system.scalar(
+            select(
+                exists().where(
+                    Connection.oauth_client_id == client_row,
+                    Connection.account_id == account_id,
+                    Connection.id != besides,
+                    Connection.state.in_(("pending", *AUTHORISED)),
+                )
+            )
+        )
+    )
+
+
+async def credential(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, *, locked: bool = False
+) -> Credential | None:
+    """`locked`: held until the transaction ends, read after the lock was got."""
+    query = select(Credential).where(
+        Credential.tenant_id == tenant_id, Credential.connection_id == connection_id
+    )
+    if locked:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def put_credential(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, values: dict[str, Any]
+) -> None:
+    """A new one counts as a new generation, also over an old row."""
+    statement = insert(Credential).values(
+        tenant_id=tenant_id, connection_id=connection_id, generation=1, **values
+    )
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "connection_id"],
+            set_={**values, "generation": Credential.generation + 1, "refreshed_at": func.now()},
+        )
+    )
+
+
+async def remove_credential(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+    await session.execute(
+        delete(Credential).where(Credential.tenant_id == tenant_id, Credential.connection_id == connection_id)
+    )
+
+
+async def tenant_of_state(system: AsyncSession, state_hash: bytes) -> UUID | None:
+    """System: whose authorization a callback belongs to."""
+    return (
+        await system.execute(
+            select(Authorization.tenant_id).where(Authorization.state_hash == state_hash).limit(1)
+        )
+    ).scalar_one_or_none()
+
+
+async def authorization(session: AsyncSession, tenant_id: UUID, state_hash: bytes) -> Authorization | None:
+    return (
+        await session.execute(
+            select(Authorization).where(
+                Authorization.tenant_id == tenant_id, Authorization.state_hash == state_hash
+            )
+        )
+    ).scalar_one_or_none()
+
+
+async def use_authorization(
+    session: AsyncSession,
+    tenant_id: UUID,
+    *,
+    state_hash: bytes,
+    browser_hash: bytes,
+    connector: str,
+    moment: datetime,
+) -> bool:
+    """True for exactly one caller, with the right browser, in time."""
+    found = await session.execute(
+        update(Authorization)
+        .where(
+            Authorization.tenant_id == tenant_id,
+            Authorization.state_hash == state_hash,
+            Authorization.browser_hash == browser_hash,
+            Authorization.connector == connector,
+            Authorization.used_at.is_(None),
+            Authorization.expires_at > moment,
+        )
+        .values(used_at=moment)
+        .returning(Authorization.id)
+    )
+    return found.scalar_one_or_none() is not None
+
+
+async def open_authorization_until(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID
+) -> datetime | None:
+    """When the last unused authorization of the connection ends."""
+    return await session.scalar(
+        select(func.max(Authorization.expires_at)).where(
+            Authorization.tenant_id == tenant_id,
+            Authorization.connection_id == connection_id,
+            Authorization.used_at.is_(None),
+        )
+    )
+
+
+async def client(session: AsyncSession, tenant_id: UUID, connector: str) -> OAuthClient | None:
+    """The tenant's own client. The session is of the tenant that owns it (the operator included)."""
+    return (
+        await session.execute(
+            select(OAuthClient).where(OAuthClient.tenant_id == tenant_id, OAuthClient.connector == connector)
+        )
+    ).scalar_one_or_none()
+
+
+async def put_client(session: AsyncSession, tenant_id: UUID, connector: str, values: dict[str, Any]) -> None:
+    await session.execute(
+        insert(OAuthClient)
+        .values(tenant_id=tenant_id, connector=connector, **values)
+        .on_conflict_do_update(
+            index_elements=["tenant_id", "connector"],
+            set_={name: value for name, value in values.items() if name != "id"},
+        )
+    )

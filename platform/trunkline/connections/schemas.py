@@ -1,0 +1,109 @@
+"""Shapes that this slice takes and gives."""
+
+from datetime import datetime
+from typing import Literal, Self
+from uuid import UUID
+
+import msgspec
+
+from trunkline.connections.models import Connection
+
+Via = Literal["portal", "widget"]
+Purpose = Literal["connect", "reconnect"]
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    value: str
+    generation: int
+    """Counts refreshes; give it back to `token_rejected`."""
+    expires_at: datetime | None
+
+    def __repr__(self) -> str:
+        return f"AccessToken(generation={self.generation})"
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A token endpoint's answer."""
+
+    access_token: str
+    refresh_token: str | None
+    expires_at: datetime | None
+    scopes: tuple[str, ...] | None
+    """None where the provider does not say."""
+
+    def __repr__(self) -> str:
+        return "Tokens()"
+
+
+class Account(msgspec.Struct, frozen=True):
+    id: str
+    label: str
+
+
+class Client(msgspec.Struct, frozen=True):
+    """An OAuth client, opened."""
+
+    tenant_id: UUID
+    id: UUID
+    client_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Client({self.client_id!r})"
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """A trip to the provider, about to start: set the cookie (`flow_cookie`), then 303 to `url`."""
+
+    connection_id: UUID
+    url: str
+    state_hash: bytes
+    flow: str
+    """Value of the flow cookie."""
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    connection_id: UUID
+    tenant_id: UUID
+    connector: str
+    purpose: Purpose
+    via: Via
+    account_label: str
+    code: str = ""
+    """Completion code of the widget's flow, shown once."""
+    nonce: str = ""
+
+    def __repr__(self) -> str:
+        return f"Finished({self.connection_id})"
+
+
+class ConnectionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection as the API shows it."""
+
+    id: UUID
+    connector: str
+    name: str
+    state: str
+    cause: str | None
+    state_since: datetime
+    account_id: str | None
+    account_label: str | None
+    scopes: list[str]
+    via: str
+    end_user_id: str | None
+    created_at: datetime
+    confirmed_at: datetime | None
+
+    @classmethod
+    def of(cls, connection: Connection) -> Self:
+        return cls(**{name: getattr(connection, name) for name in cls.__struct_fields__})
+
+
+class ConnectionList(msgspec.Struct, frozen=True):
+    connections: list[ConnectionOut]
+
+
+class ConfirmIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    code: str
+    tenant: str | None = None
+    """The tenant's slug; read by the authentication of the API key."""

@@ -1,0 +1,259 @@
+"""Connections, as the rest of Trunkline uses them. Nothing here commits a session that it was given."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline.access import repository as connect_sessions
+from trunkline.access.tickets import CODE, read_ticket
+from trunkline.connections import journal, repository
+from trunkline.connections.clients import OAuthClients
+from trunkline.connections.events import ConnectionEvents, NoEvents
+from trunkline.connections.flow import AuthorizationFlow
+from trunkline.connections.models import Connection
+from trunkline.connections.provider import ProviderOAuth
+from trunkline.connections.schemas import AccessToken, Begun, Finished, Via
+from trunkline.connections.tokens import TokenKeeper
+from trunkline.kernel.clock import now
+from trunkline.kernel.db import Database
+from trunkline.kernel.egress import Egress
+from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.sdk.endpoints import Endpoints
+from trunkline.sdk.registry import Connectors
+from trunkline.vault.service import Vault
+from trunkline.work.queue import WorkQueue
+
+CONFIRM_SECONDS = 600
+"""How long a completion code is good, and a pending connection is kept."""
+
+
+class ConnectionService:
+    """One per process. `events` hears of changes inside their transactions."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        connectors: Connectors,
+        endpoints: Endpoints,
+        egress: Egress,
+        vault: Vault,
+        work: WorkQueue,
+        events: ConnectionEvents | None = None,
+    ) -> None:
+        self._events = events or NoEvents()
+        provider = ProviderOAuth(endpoints, egress)
+        self._clients = OAuthClients(db, vault)
+        self._tokens = TokenKeeper(db, connectors, vault, self._clients, provider)
+        self._flow = AuthorizationFlow(
+            settings, db, connectors, vault, self._clients, provider, self._tokens, work, self._events
+        )
+
+    # -- tokens -----------------------------------------------------------------------------
+
+    async def access_token(self, tenant_id: UUID, connection_id: UUID) -> AccessToken:
+        """A token good for at least half a minute. Opens its own sessions, so call it outside of yours.
+
+        Raises NotUsableError (pending, paused, disconnected), ReconnectRequiredError, ProviderFailedError.
+        """
+        return await self._tokens.access_token(tenant_id, connection_id)
+
+    async def token_rejected(self, tenant_id: UUID, connection_id: UUID, generation: int) -> None:
+        """The provider answered 401 to the token of that generation: get a newer one, if nobody has yet.
+
+        Opens its own sessions; raises as `access_token` does. A newer token that is rejected as well is for
+        the caller to end by `require_reconnect(..., "token_rejected")`.
+        """
+        await self._tokens.token_rejected(tenant_id, connection_id, generation)
+
+    async def require_reconnect(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str
+    ) -> None:
+        """State and issue; idempotent. `cause`: a code of the failure table."""
+        await self._tokens.require_reconnect(session, tenant_id, connection_id, cause)
+
+    # -- the flow ---------------------------------------------------------------------------
+
+    async def begin(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        principal: Principal,
+        connector: str,
+        *,
+        via: Via = "portal",
+        name: str | None = None,
+        connection_id: UUID | None = None,
+        connect_session_id: UUID | None = None,
+        end_user_id: str | None = None,
+        nonce: str = "",
+    ) -> Begun:
+        """Starts a trip to the provider: a new connection, or with `connection_id` a reconnect of that one.
+
+        The caller answers 303 to `begun.url` with the cookie `flow_cookie(begun, secure=settings.secure)`.
+        Raises NotFoundError (connector, connection), ConflictError.
+        """
+        return await self._flow.begin(
+            session,
+            tenant_id,
+            principal,
+            connector,
+            via=via,
+            name=name,
+            connection_id=connection_id,
+            connect_session_id=connect_session_id,
+            end_user_id=end_user_id,
+            nonce=nonce,
+        )
+
+    async def finish(
+        self,
+        connector: str,
+        query: Mapping[str, str],
+        cookies: Mapping[str, str],
+        principal: Principal | None = None,
+    ) -> Finished:
+        """The provider's callback, all of it; opens its own sessions. Raises FlowRefusedError.
+
+        `principal`: who is signed in, when known; another one than set out is refused.
+        """
+        return await self._flow.finish(connector, query, cookies, principal)
+
+    async def confirm(
+        self, session: AsyncSession, tenant_id: UUID, code: str, principal: Principal
+    ) -> Connection:
+        """The product's backend vouches for a widget's connection; one use.
+
+        Raises BadInputError, the same for a wrong, used, old or foreign code.
+        """
+        ticket = read_ticket(CODE, code)
+        moment = now()
+        found = ticket and await connect_sessions.take_code(
+            session,
+            tenant_id,
+            ticket.session_id,
+            code_hash=ticket.hash,
+            completed_after=moment - timedelta(seconds=CONFIRM_SECONDS),
+            moment=moment,
+        )
+        connection = (
+            await repository.lock(session, tenant_id, found.connection_id)
+            if found and found.connection_id
+            else None
+        )
+        if not found or connection is None:
+            raise BadInputError(
+                "This completion code is not valid for this tenant: it is wrong, was used, or is older than "
+                "ten minutes. Let the user connect again.",
+                field="code",
+                code="completion_code_invalid",
+            )
+        if connection.state == "pending":
+            await self._flow.activate(session, connection, found.recipes, principal)
+        return connection
+
+    # -- life -------------------------------------------------------------------------------
+
+    async def get(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection:
+        """Raises NotFoundError."""
+        connection = await repository.get(session, tenant_id, connection_id)
+        if connection is None:
+            raise NotFoundError
+        return connection
+
+    async def list(self, session: AsyncSession, tenant_id: UUID) -> Sequence[Connection]:
+        """Newest first; without trips to a provider that did not come back."""
+        return await repository.list_all(session, tenant_id)
+
+    async def rename(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, name: str, principal: Principal
+    ) -> Connection:
+        """1 to 100 characters."""
+        name = " ".join(name.split())
+        if not 1 <= len(name) <= 100 or not name.isprintable():
+            raise BadInputError("Give a name of 1 to 100 characters.", field="name")
+        connection = await self._locked(session, tenant_id, connection_id)
+        before, connection.name = connection.name, name
+        await session.flush()
+        await journal.audited(session, principal, "renamed", connection, before=before, after=name)
+        return connection
+
+    async def pause(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, principal: Principal
+    ) -> Connection:
+        connection = await self._locked(session, tenant_id, connection_id)
+        if connection.state == "paused":
+            return connection
+        if connection.state not in {"active", "setup"}:
+            raise ConflictError("Only a connection that is active can be paused.")
+        self._set(connection, "paused", "paused_by_member")
+        await session.flush()
+        await journal.audited(session, principal, "paused", connection)
+        await self._events.stopped(session, connection)
+        return connection
+
+    async def resume(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, principal: Principal
+    ) -> Connection:
+        connection = await self._locked(session, tenant_id, connection_id)
+        if connection.state == "active":
+            return connection
+        if connection.state != "paused":
+            raise ConflictError("Only a connection that is paused can be resumed.")
+        self._set(connection, "active", None)
+        await session.flush()
+        await journal.audited(session, principal, "resumed", connection)
+        await self._events.reconnected(session, connection)
+        return connection
+
+    async def disconnect(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        connection_id: UUID,
+        principal: Principal,
+        *,
+        reason: str | None = None,
+    ) -> Connection:
+        """Revokes the grant, forgets the tokens, stops the streams; records and recipes stay.
+
+        The provider is asked inside the caller's transaction; whatever it answers, the connection ends.
+        """
+        connection = await self._locked(session, tenant_id, connection_id)
+        if connection.state == "disconnected":
+            return connection
+        revocation = await self._tokens.revoke(session, connection)
+        self._set(connection, "disconnected", "disconnected_by_member")
+        await session.flush()
+        await journal.audited(
+            session, principal, "disconnected", connection, reason=reason, revocation=revocation
+        )
+        await journal.solved(session, tenant_id, connection_id)
+        await self._events.stopped(session, connection)
+        return connection
+
+    async def purge_pending(self, session: AsyncSession, connection: Connection) -> str:
+        """Revokes and deletes a connection that nobody confirmed; what came of the revocation."""
+        revocation = await self._tokens.revoke(session, connection)
+        await repository.remove(session, connection.tenant_id, connection.id)
+        return revocation
+
+    async def register_oauth_client(
+        self, session: AsyncSession, tenant_id: UUID, connector: str, *, client_id: str, secret: str
+    ) -> None:
+        """Adds or replaces; `session` is the owner's: a tenant's, or OPERATOR's for every tenant's use."""
+        await self._clients.register(session, tenant_id, connector, client_id=client_id, secret=secret)
+
+    async def _locked(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection:
+        connection = await repository.lock(session, tenant_id, connection_id)
+        if connection is None:
+            raise NotFoundError
+        return connection
+
+    @staticmethod
+    def _set(connection: Connection, state: str, cause: str | None) -> None:
+        connection.state, connection.cause, connection.state_since = state, cause, now()

@@ -1,0 +1,244 @@
+"""Access tokens: sealed at rest, refreshed ahead of their end by one worker at a time.
+
+The row lock on the credential is the single flight, across processes. A new token is committed before anybody
+uses it; a worker that waited finds the new generation and uses that.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline.connections import journal, repository
+from trunkline.connections.clients import OAuthClients
+from trunkline.connections.errors import (
+    GrantRevokedError,
+    NotUsableError,
+    ProviderFailedError,
+    ReconnectRequiredError,
+)
+from trunkline.connections.models import Connection, Credential
+from trunkline.connections.provider import ProviderOAuth
+from trunkline.connections.schemas import AccessToken, Client, Tokens
+from trunkline.kernel.clock import now
+from trunkline.kernel.db import Database
+from trunkline.kernel.errors import NotFoundError
+from trunkline.kernel.principal import SYSTEM
+from trunkline.sdk.registry import Connectors
+from trunkline.vault.service import Box, Vault
+
+SPARE_SECONDS = 30
+"""A token with less left may end on its way; it is not given out."""
+LOCK_RETRY_SECONDS = 5
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def _context(connection_id: UUID, field: str) -> str:
+    return f"credentials/{connection_id}/{field}"
+
+
+class TokenKeeper:
+    def __init__(
+        self,
+        db: Database,
+        connectors: Connectors,
+        vault: Vault,
+        clients: OAuthClients,
+        provider: ProviderOAuth,
+    ) -> None:
+        self._db = db
+        self._connectors = connectors
+        self._vault = vault
+        self._clients = clients
+        self._provider = provider
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    async def access_token(self, tenant_id: UUID, connection_id: UUID) -> AccessToken:
+        """Opens its own sessions. Raises NotUsableError, ReconnectRequiredError, ProviderFailedError."""
+        async with self._db.tenant(tenant_id) as session:
+            connection = await self._usable(session, tenant_id, connection_id)
+            held = await repository.credential(session, tenant_id, connection_id)
+            if held is None:
+                raise NotUsableError("There is no access to this account.", code="disconnected_by_member")
+            ahead = self._connectors.get(connection.connector).auth.refresh_ahead_seconds
+            if not _ends_within(held, ahead):
+                return await self._opened(session, held)
+        return await self._refreshed(tenant_id, connection_id, held.generation)
+
+    async def token_rejected(self, tenant_id: UUID, connection_id: UUID, generation: int) -> None:
+        """After a 401. Opens its own sessions; does nothing if somebody already has a newer token."""
+        await self._refreshed(tenant_id, connection_id, generation, rejected=True)
+
+    async def store(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, tokens: Tokens
+    ) -> None:
+        box = await self._vault.box(session, tenant_id)
+        await repository.put_credential(
+            session, tenant_id, connection_id, _sealed(box, connection_id, tokens, tokens.refresh_token)
+        )
+
+    async def revoke(self, session: AsyncSession, connection: Connection) -> str:
+        """Ends the grant at the provider and forgets the tokens; what came of it, for the audit log.
+
+        The credential's row stays locked meanwhile, so that no refresh crosses. A grant on which another
+        live connection rests is kept: ending it would cut that one off.
+        """
+        place = connection.tenant_id, connection.id
+        held = await repository.credential(session, *place, locked=True)
+        if held is None:
+            return "nothing_held"
+        manifest = self._connectors.get(connection.connector)
+        client = await self._clients.of_owner(connection.oauth_client_tenant, connection.connector)
+        async with self._db.system() as system:
+            shared = await repository.grant_is_shared(
+                system,
+                client_row=connection.oauth_client_id,
+                account_id=connection.account_id,
+                besides=connection.id,
+            )
+        if shared:
+            result = "kept"
+        elif client is None:
+            result = "no_oauth_client"
+        else:
+            box = await self._vault.box(session, connection.tenant_id)
+            field = "access_token" if held.refresh_token is None else "refresh_token"
+            blob = held.access_token if held.refresh_token is None else held.refresh_token
+            token = box.open(blob, held.key_version, _context(connection.id, field)).decode()
+            result = await self._provider.revoke(manifest, client, token, field)
+        await repository.remove_credential(session, *place)
+        return result
+
+    async def require_reconnect(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str
+    ) -> None:
+        """Idempotent; a connection that is not authorised any more stays as it is."""
+        changed = await repository.set_state(
+            session,
+            tenant_id,
+            connection_id,
+            "reconnect_required",
+            cause=cause,
+            only_from=("setup", "active", "paused"),
+        )
+        if changed is not None:
+            await journal.audited(session, SYSTEM, "reconnect_required", changed, cause=cause)
+            await journal.problem(session, tenant_id, connection_id, cause)
+
+    async def _usable(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection:
+        connection = await repository.get(session, tenant_id, connection_id)
+        if connection is None:
+            raise NotFoundError
+        if connection.state == "reconnect_required":
+            raise ReconnectRequiredError(connection.cause or "grant_revoked")
+        if connection.state == "paused":
+            raise NotUsableError("The connection is paused. Resume it first.", code="paused_by_member")
+        if connection.state == "disconnected":
+            raise NotUsableError("The account was disconnected.", code="disconnected_by_member")
+        if connection.state == "pending":
+            raise NotUsableError("The connection waits for the product's confirmation.", code="pending")
+        return connection
+
+    async def _refreshed(
+        self, tenant_id: UUID, connection_id: UUID, generation: int, *, rejected: bool = False
+    ) -> AccessToken:
+        """The token of a later generation than `generation`, got here or by whoever held the lock."""
+        cause = ""
+        client = await self._client(tenant_id, connection_id)
+        try:
+            async with self._turn(connection_id), self._db.tenant(tenant_id) as session:
+                held = await repository.credential(session, tenant_id, connection_id, locked=True)
+                connection = await self._usable(session, tenant_id, connection_id)
+                if held is None:
+                    raise NotUsableError("The account was disconnected.", code="disconnected_by_member")
+                if held.generation != generation:
+                    return await self._opened(session, held)
+                cause = await self._renew(session, connection, held, client, rejected=rejected)
+                if not cause:
+                    renewed = await repository.credential(session, tenant_id, connection_id, locked=True)
+                    assert renewed is not None
+                    token = await self._opened(session, renewed)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
+                raise
+            later = now() + timedelta(seconds=LOCK_RETRY_SECONDS)
+            raise ProviderFailedError("provider_timeout", later) from error
+        if cause:
+            raise ReconnectRequiredError(cause)
+        return token
+
+    async def _renew(
+        self,
+        session: AsyncSession,
+        connection: Connection,
+        held: Credential,
+        client: Client,
+        *,
+        rejected: bool,
+    ) -> str:
+        """Empty, or the cause why the account must be connected again (already written)."""
+        tenant_id, connection_id = connection.tenant_id, connection.id
+        box = await self._vault.box(session, tenant_id)
+        cause = ""
+        if held.refresh_token is None:
+            if not rejected and not _ends_within(held, 0):
+                return ""
+            cause = "token_rejected" if rejected else "token_expired"
+        else:
+            old = box.open(
+                held.refresh_token, held.key_version, _context(connection_id, "refresh_token")
+            ).decode()
+            try:
+                manifest = self._connectors.get(connection.connector)
+                tokens = await self._provider.refresh(manifest, client, old)
+            except GrantRevokedError:
+                cause = "grant_revoked"
+            except ProviderFailedError:
+                if rejected or _ends_within(held, SPARE_SECONDS):
+                    raise
+                return ""  # ahead of time: what we have still works, the next call tries again
+            else:
+                values = _sealed(box, connection_id, tokens, tokens.refresh_token or old)
+                await repository.put_credential(session, tenant_id, connection_id, values)
+                await repository.accepted(session, tenant_id, connection_id)
+        if cause:
+            await self.require_reconnect(session, tenant_id, connection_id, cause)
+        return cause
+
+    async def _client(self, tenant_id: UUID, connection_id: UUID) -> Client:
+        """Looked up before the lock is taken: whoever holds it must not wait for the pool."""
+        async with self._db.tenant(tenant_id) as session:
+            connection = await self._usable(session, tenant_id, connection_id)
+        client = await self._clients.of_owner(connection.oauth_client_tenant, connection.connector)
+        if client is None:
+            raise ProviderFailedError("internal_error", now() + timedelta(minutes=5))
+        return client
+
+    def _turn(self, connection_id: UUID) -> asyncio.Lock:
+        """One of this process at a time goes for the row lock, so that waiters do not use up the pool."""
+        return self._turns.setdefault(connection_id, asyncio.Lock())
+
+    async def _opened(self, session: AsyncSession, held: Credential) -> AccessToken:
+        box = await self._vault.box(session, held.tenant_id)
+        value = box.open(held.access_token, held.key_version, _context(held.connection_id, "access_token"))
+        return AccessToken(value.decode(), held.generation, held.expires_at)
+
+
+def _ends_within(held: Credential, seconds: int) -> bool:
+    return held.expires_at is not None and held.expires_at <= now() + timedelta(seconds=seconds)
+
+
+def _sealed(box: Box, connection_id: UUID, tokens: Tokens, refresh_token: str | None) -> dict[str, Any]:
+    """Both fields anew, so that one key version tells of both."""
+    expires_at: datetime | None = tokens.expires_at
+    return {
+        "access_token": box.seal(tokens.access_token.encode(), _context(connection_id, "access_token")),
+        "refresh_token": refresh_token
+        and box.seal(refresh_token.encode(), _context(connection_id, "refresh_token")),
+        "key_version": box.version,
+        "expires_at": expires_at,
+    }
