@@ -52,7 +52,6 @@ class RecipeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     model: str
     mappings: tuple[Mapping, ...]
     filter: str | None = None
-    model_version: int = 1
 
 
 def encode(definition: RecipeDefinition) -> bytes:

@@ -181,7 +181,7 @@ class Evaluator:
 
     @contextlib.asynccontextmanager
     async def _child(self) -> Any:
-        """A child for one exchange. Any exception inside, cancellation too, ends it: its pipe may be dirty."""
+        """A child for one exchange. Any exception inside, cancellation too, ends it: its pipe is dirty."""
         async with self._free:
             if self._closed:
                 raise EvaluatorUnavailableError("The evaluator is closed.")

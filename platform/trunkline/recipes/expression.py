@@ -43,7 +43,7 @@ def references(text: str) -> References:
 
 
 def source_fields(text: str) -> frozenset[str]:
-    """The names in `source.properties.name`: what a provider that sends only what is asked for must be asked."""
+    """The names in `source.properties.name`: what to ask a provider for."""
     return frozenset(_SOURCE_FIELD.findall(_blank_strings(text)))
 
 

@@ -39,7 +39,7 @@ class Guard:
         self._source = any(each.source for each in found)
 
     def prepare(self, document: Map[str, Any]) -> msgspec.Raw:
-        """As msgpack {"record": ..., "source": ...}; named fields that are missing are null. Or GuardError."""
+        """As msgpack {"record": ..., "source": ...}; fields named but missing are null. Or GuardError."""
         flat = flatten(document)
         record = dict.fromkeys(self._names) if self._whole else {name: flat.get(name) for name in self._names}
         if self._whole:

@@ -1,7 +1,7 @@
 """Target models: the product's own nouns that records are mapped to, as versioned data.
 
 Four come with the product (`targets/*.toml`); an installation declares more with `declare_model`. A model is
-immutable: a changed one is a new `version`, because entities already written name the one they were made by.
+immutable: a changed one is a new `version`, so that what was declared once can always be read again.
 """
 
 import re

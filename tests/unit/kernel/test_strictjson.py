@@ -1,0 +1,123 @@
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.kernel import strictjson
+from trunkline.kernel.strictjson import JSONLimitError, canonical, decode, fingerprint
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
+DOCUMENT = st.recursive(
+    st.none() | st.booleans() | INT64 | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(DOCUMENT)
+def test_every_document_within_the_limits_comes_back_as_it_was(document):
+    data = json.dumps(document)
+    assert decode(data, unique_keys=True) == document
+    assert strictjson.problem(document) is None
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+def test_anything_else_is_refused_and_never_crashes(data):
+    try:
+        value = decode(data, unique_keys=True)
+    except JSONLimitError:
+        return
+    assert strictjson.problem(value) is None
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_depth_64_is_the_last_that_passes(opening, closing):
+    assert decode(opening * 64 + "1" + closing * 64) is not None
+    for depth in (65, 900, 2_000, 200_000):
+        with pytest.raises(JSONLimitError, match="deeper than 64"):
+            decode(opening * depth + "1" + closing * depth)
+
+
+def test_many_containers_side_by_side_are_not_deep():
+    assert len(decode("[" + ",".join(["{}"] * 500) + "]")) == 500
+
+
+def test_duplicate_keys_are_refused_only_where_asked():
+    data = b'{"a": {"b": 1, "b": 2}}'
+    assert decode(data) == {"a": {"b": 2}}
+    with pytest.raises(JSONLimitError, match='"b" appears twice'):
+        decode(data, unique_keys=True)
+    with pytest.raises(JSONLimitError, match="twice"):
+        decode(b'{"a":1, "\\u0061":2}', unique_keys=True)
+
+
+def test_nul_is_refused_with_its_path_or_replaced():
+    data = rb'{"a": [{"b": "x\u0000y"}], "k\u0000": 1}'
+    with pytest.raises(JSONLimitError, match=r"a\.0\.b contains a NUL"):
+        decode(data)
+    assert decode(data, nul="replace") == {"a": [{"b": "x␀y"}], "k␀": 1}
+    assert decode(rb'"\\u0000"') == r"\u0000", "an escaped backslash is no NUL"
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**64, 10**30])
+def test_integers_beyond_64_bits(number):
+    with pytest.raises(JSONLimitError, match="beyond 64 bits"):
+        decode(f'{{"n": {number}}}')
+    assert decode(f'{{"n": {number}}}', long_integers="text") == {"n": str(number)}
+
+
+def test_the_ends_of_int64_pass():
+    assert decode(f"[{2**63 - 1}, {-(2**63)}]") == [2**63 - 1, -(2**63)]
+
+
+@pytest.mark.parametrize("data", ["NaN", "Infinity", "1e400", '"\\ud800"', "{", "", b"\xff", "[1,]"])
+def test_what_is_not_json_is_refused(data):
+    with pytest.raises(JSONLimitError):
+        decode(data)
+
+
+def test_a_lone_surrogate_in_a_python_string_is_refused():
+    with pytest.raises(JSONLimitError):
+        decode('"\ud800"')
+
+
+@given(st.dictionaries(TEXT, DOCUMENT, max_size=8))
+def test_the_order_of_keys_changes_neither_bytes_nor_fingerprint(document):
+    turned = dict(reversed(document.items()))
+    assert canonical(document) == canonical(turned)
+    assert fingerprint(document) == fingerprint(turned)
+    assert len(fingerprint(document)) == 16
+    assert msgspec.json.decode(canonical(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"a": 1}, {"a": "1"}), ({"a": None}, {}), ([1, 2], [2, 1]), (1, True)]
+)
+def test_different_values_have_different_fingerprints(one, other):
+    assert fingerprint(one) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"a": b"x"}, "a is of type bytes"),
+        ({1: 2}, "key that is not text"),
+        ([float("inf")], "not a finite"),
+        ([2**70], "beyond 64 bits"),
+        ("\x00", "NUL"),
+    ],
+)
+def test_problem_names_what_is_not_json(value, words):
+    assert words in strictjson.problem(value)
+
+
+def test_problem_answers_for_any_depth():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    assert "deeper" in strictjson.problem(value)
+    while value:  # taken apart by hand, as freeing it in one go recurses
+        value = value[0]
