@@ -37,8 +37,8 @@
     const shelf = document.getElementById("toasts");
     const mould = document.getElementById("toast-template");
     if (!shelf || !mould) return;
-    for (const old of shelf.querySelectorAll(".toast")) {
-      if (old.querySelector("[data-text]").textContent === text) old.remove();
+    for (const old of shelf.querySelectorAll("[data-text]")) {
+      if (old.textContent === text) return;
     }
     const made = mould.content.firstElementChild.cloneNode(true);
     made.dataset.tone = tone || "danger";
@@ -106,7 +106,8 @@
       for (const button of document.querySelectorAll("form[data-themes] button")) {
         button.setAttribute("aria-pressed", String(button.value === theme));
       }
-    } else if (form.method === "post" && !form.hasAttribute("hx-post") && choice && !event.defaultPrevented) {
+    } else if (form.getAttribute("method") === "post" && !form.hasAttribute("hx-post") && !form.hasAttribute("target") &&
+               choice && !event.defaultPrevented) {
       if (form.dataset.sent) { event.preventDefault(); return; }
       form.dataset.sent = "1";
       choice.setAttribute("aria-busy", "true");
@@ -123,6 +124,7 @@
   // ---- htmx ----
   const token = document.querySelector('meta[name="csrf-token"]')?.content;
   const last = new Map();
+  let failures = 0;
   let opened = new Set();
   document.addEventListener("htmx:configRequest", (event) => {
     if (token && event.detail.verb !== "get") event.detail.headers["X-CSRF-Token"] = token;
@@ -146,7 +148,9 @@
     refresh(document);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.successful) root.classList.remove("offline");
+    if (!event.detail.successful) return;
+    root.classList.remove("offline");
+    failures = 0;
   });
   const sentence = (status) => {
     if (status === 401) return "You have been signed out. Sign in again to go on.";
@@ -157,7 +161,9 @@
   };
   document.addEventListener("htmx:responseError", (event) => {
     const { xhr, requestConfig } = event.detail;
-    if (!requestConfig.elt.matches("[data-live]") || xhr.status === 401) toast(sentence(xhr.status), "danger");
+    const live = requestConfig.elt.matches("[data-live]");
+    if (!live || xhr.status === 401) toast(sentence(xhr.status), "danger");
+    else if (++failures === 3) toast("Live updates are interrupted. What you see may be old; reload the page.", "warning");
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
     document.addEventListener(name, () => {
