@@ -18,7 +18,7 @@ class ReconnectRequiredError(TrunklineError):
         super().__init__(
             "The account must be connected again before anything can be read from it.", cause=cause
         )
-        self.cause = cause
+        self.cause = self.failure_code = cause
 
 
 class ProviderFailedError(TrunklineError):
@@ -40,6 +40,10 @@ class GrantRevokedError(Exception):
 
 class NotUsableError(ConflictError):
     """The connection's state forbids calls; `code` is paused_by_member, disconnected_by_member or pending."""
+
+    @property
+    def failure_code(self) -> str:
+        return self.code
 
 
 class FlowRefusedError(BadInputError):

@@ -371,8 +371,12 @@ def _code(query: Mapping[str, str]) -> str:
 
 
 def _same_person(found: Authorization, principal: Principal | None) -> bool:
-    """Unknown (a callback whose route does not say who is signed in) is left to the flow cookie."""
-    return principal is None or (principal.kind, principal.id) == (found.principal_kind, found.principal_id)
+    """In the portal's flow whoever set out must still be signed in, in the same tenant."""
+    return principal is not None and (principal.kind, principal.id, principal.tenant_id) == (
+        found.principal_kind,
+        found.principal_id,
+        found.tenant_id,
+    )
 
 
 def _check_account(

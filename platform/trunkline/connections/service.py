@@ -119,7 +119,7 @@ class ConnectionService:
     ) -> Finished:
         """The provider's callback, all of it; opens its own sessions. Raises FlowRefusedError.
 
-        `principal`: who is signed in, when known; another one than set out is refused.
+        `principal`: who is signed in. In the portal's flow nobody, or another one than set out, is refused.
         """
         return await self._flow.finish(connector, query, cookies, principal)
 
