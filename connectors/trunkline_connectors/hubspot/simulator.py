@@ -15,7 +15,7 @@ from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.hubspot.simulator_crm import Crm
 from trunkline_connectors.hubspot.simulator_errors import error, rate_limited
 from trunkline_connectors.hubspot.simulator_routes import account_routes, crm_routes, property_routes
-from trunkline_connectors.hubspot.simulator_schema import CONTACTS, OBJECT_TYPES, SCOPES
+from trunkline_connectors.hubspot.simulator_schema import CONTACTS, OBJECT_TYPES, PROPERTIES, SCOPES
 from trunkline_connectors.hubspot.simulator_seed import PORTALS, Portal, sample, seed_objects
 from trunkline_connectors.hubspot.simulator_tokens import token_routes
 
@@ -87,6 +87,9 @@ class HubSpotSimulator(Simulator):
             name = f"{item.values.get('firstname') or ''} {item.values.get('lastname') or ''}".strip()
             return name or item.values.get("email") or f"Contact {item.id}"
         return item.values.get(_LABELS[object_type]) or f"{object_type} {item.id}"
+
+    def fields(self, object_type: str) -> frozenset[str]:
+        return frozenset(d.name for d in PROPERTIES[object_type].values() if not d.read_only)
 
     def redact(self, path: str) -> str:
         return re.sub(r"(/oauth/v1/(?:access|refresh)-tokens)/.*", r"\1/…", path)

@@ -25,6 +25,7 @@ class Actions:
     ) -> list[str]:
         """Ids of the new records; sample values where none are given."""
         self._known(account, object_type)
+        self._fits(object_type, values)
         _bounded(count)
         made = []
         for _ in range(count):
@@ -42,6 +43,7 @@ class Actions:
     ) -> list[str]:
         """Ids of the records that are different now: the named ones, or any `count` live ones."""
         chosen = self._chosen(account, object_type, count, ids)
+        self._fits(object_type, values)
         changed = []
         for object_id in chosen:
             before = len(self._store.ledger)
@@ -110,6 +112,12 @@ class Actions:
             known = ", ".join(item.id for item in self._simulator.accounts)
             raise ControlError(f"account must be one of {known}.")
         self.type_of(object_type)
+
+    def _fits(self, object_type: str, values: Mapping[str, str | None] | None) -> None:
+        known = self._simulator.fields(object_type)
+        for name in values or ():
+            if known and name not in known:
+                raise ControlError(f"{object_type} have no field {name[:50]!r} that can be set.")
 
     def _chosen(self, account: str, object_type: str, count: int, ids: Sequence[str]) -> list[str]:
         self._known(account, object_type)

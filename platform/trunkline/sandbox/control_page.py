@@ -20,7 +20,7 @@ from trunkline.sdk.simulator_gate import AnyRequest
 from trunkline.sdk.simulator_store import LedgerEntry
 
 PAGES = Path(__file__).parent / "pages"
-_SHOWN = 25
+_SHOWN = 12
 _PAST = {"created": "Created", "updated": "Changed", "archived": "Archived", "restored": "Restored"}
 
 templates = jinja2.Environment(

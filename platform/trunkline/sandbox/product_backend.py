@@ -28,14 +28,16 @@ class TrunklineApi:
 
     async def confirm(self, tenant: str, code: str) -> Any:
         """2. After the widget says `connected`: until this call nothing is read."""
-        return await self._send("POST", "connections/confirm", json={"tenant": tenant, "code": code})
+        body = {"tenant": tenant, "code": code}
+        return await self._send("POST", "connections/confirm", json=body)
 
     async def connections(self, tenant: str) -> Any:
         return await self._send("GET", "connections", params={"tenant": tenant})
 
     async def contacts(self, tenant: str) -> Any:
         """3. Read what has arrived."""
-        return await self._send("GET", "records/contact", params={"tenant": tenant, "limit": 20})
+        query = {"tenant": tenant, "limit": 20}
+        return await self._send("GET", "records/contact", params=query)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -117,6 +117,11 @@ class Simulator(ABC):
     def label(self, object_type: str, item: SimulatedObject) -> str:
         """What a person would call the object."""
 
+    def fields(self, object_type: str) -> frozenset[str]:
+        """Names that records of this type can hold; empty: any."""
+        del object_type
+        return frozenset()
+
     def redact(self, path: str) -> str:
         """The path as it may be shown and kept; overridden where a provider puts secrets in paths."""
         return path

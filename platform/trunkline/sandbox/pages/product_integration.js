@@ -12,7 +12,7 @@ async function send(path, body = {}) {
 
 document.querySelector("#connect").addEventListener("click", async () => {
   try {
-    if (!window.Trunkline) throw new Error("Trunkline's script did not load. Is Trunkline running?");
+    if (!window.Trunkline) throw new Error("Trunkline's script did not load.");
     const { token } = await send("/connect-session");
     Trunkline.open({
       token,
