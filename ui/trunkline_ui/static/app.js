@@ -29,6 +29,7 @@
       if (time.textContent !== text) time.textContent = text;
     }
   };
+  refresh(document);
   setInterval(() => { if (!document.hidden) refresh(document); }, 5000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(document); });
 
