@@ -3,10 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
+from trunkline_tenants.permissions import MemberRole, StaffRole
 
 
 class Tenant(Base):
@@ -32,7 +33,7 @@ class User(Base):
     name: Mapped[str]
     password_hash: Mapped[str]
     """argon2id, encoded with its parameters."""
-    staff_role: Mapped[str | None]
+    staff_role: Mapped[StaffRole | None] = mapped_column(Text())
     created_at: Mapped[datetime] = timestamp()
     disabled_at: Mapped[datetime | None]
 
@@ -44,7 +45,7 @@ class Member(TenantTable, Base):
     __table_args__ = (Index("ix_members_user", "user_id"),)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    role: Mapped[str]
+    role: Mapped[MemberRole] = mapped_column(Text())
     created_at: Mapped[datetime] = timestamp()
 
 

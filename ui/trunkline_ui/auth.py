@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
@@ -54,8 +55,8 @@ class AuthPages(Controller):
     async def sign_in(
         self,
         request: Request[Any, Any, Any],
-        settings: Settings,
-        logins: Logins,
+        settings: NamedDependency[Settings],
+        logins: NamedDependency[Logins],
         data: Annotated[SignIn, FormOf],
     ) -> Page | Response[None]:
         held = cookies.secret_in(request.cookies.get(cookies.session_name(settings)))
@@ -66,9 +67,12 @@ class AuthPages(Controller):
             return _form(target=own_path(data.next, ""), email=data.email, error=error)
         return _opened(settings, opened, landing(opened.login, own_path(data.next, "")))
 
-    @post("/logout", opt={"public": True, "session": True}, status_code=303)
+    @post("/logout", status_code=303)
     async def sign_out(
-        self, request: Request[Any, Any, Any], settings: Settings, logins: Logins
+        self,
+        request: Request[Any, Any, Any],
+        settings: NamedDependency[Settings],
+        logins: NamedDependency[Logins],
     ) -> Response[None]:
         held = cookies.secret_in(request.cookies.get(cookies.session_name(settings)))
         if held:
@@ -80,7 +84,12 @@ class AuthPages(Controller):
         return Response(None, status_code=303, headers={"location": "/login"}, cookies=gone)
 
     @get("/switch-tenant", opt={"can": "portal.view"})
-    async def choose(self, request: Request[Any, Any, Any], login: Login, directory: Directory) -> Page:
+    async def choose(
+        self,
+        request: Request[Any, Any, Any],
+        login: NamedDependency[Login],
+        directory: NamedDependency[Directory],
+    ) -> Page:
         context = {
             "memberships": await directory.memberships(login.user.id),
             "current": login.tenant,
@@ -92,8 +101,8 @@ class AuthPages(Controller):
     async def switch(
         self,
         request: Request[Any, Any, Any],
-        settings: Settings,
-        logins: Logins,
+        settings: NamedDependency[Settings],
+        logins: NamedDependency[Logins],
         data: Annotated[Switch, FormOf],
     ) -> Response[None]:
         held = cookies.secret_in(request.cookies.get(cookies.session_name(settings))) or ""
@@ -107,7 +116,7 @@ def landing(login: Login, target: str) -> str:
     if (
         not target
         or target in {"/", "/login"}
-        or target.split("?")[0].startswith((other, "/login", "/logout"))
+        or target.split("?", maxsplit=1)[0].startswith((other, "/login", "/logout"))
     ):
         return login.home
     return target

@@ -1,0 +1,170 @@
+"""All SQL about tenants and people. Sessions come from `Database.system()`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline_tenants.models import ApiKey, Member, Tenant, User
+from trunkline_tenants.schemas import ApiKeyInfo, MemberInfo, Membership, TenantInfo, UserInfo
+
+TENANT_COLUMNS = (Tenant.id, Tenant.slug, Tenant.name, Tenant.created_at)
+USER_COLUMNS = (User.id, User.email, User.name, User.staff_role, User.created_at, User.disabled_at)
+KEY_COLUMNS = (
+    ApiKey.id,
+    ApiKey.name,
+    ApiKey.prefix,
+    ApiKey.tenant_id,
+    ApiKey.created_at,
+    ApiKey.last_used_at,
+    ApiKey.revoked_at,
+)
+
+
+async def insert_tenant(session: AsyncSession, tenant_id: UUID, slug: str, name: str) -> bool:
+    """False if the slug is taken."""
+    made = await session.execute(
+        insert(Tenant)
+        .values(id=tenant_id, slug=slug, name=name)
+        .on_conflict_do_nothing(index_elements=[Tenant.slug])
+        .returning(Tenant.id)
+    )
+    return made.first() is not None
+
+
+async def tenant_by_slug(session: AsyncSession, slug: str) -> TenantInfo | None:
+    return await _tenant(session, Tenant.slug == slug)
+
+
+async def tenant_by_id(session: AsyncSession, tenant_id: UUID) -> TenantInfo | None:
+    return await _tenant(session, Tenant.id == tenant_id)
+
+
+async def _tenant(session: AsyncSession, condition: ColumnElement[bool]) -> TenantInfo | None:
+    row = (await session.execute(select(*TENANT_COLUMNS).where(condition))).first()
+    return TenantInfo(*row) if row else None
+
+
+async def tenants(session: AsyncSession) -> list[TenantInfo]:
+    rows = await session.execute(select(*TENANT_COLUMNS).order_by(Tenant.name, Tenant.id))
+    return [TenantInfo(*row) for row in rows]
+
+
+async def insert_user(session: AsyncSession, values: dict[str, Any]) -> bool:
+    """False if the address is taken."""
+    made = await session.execute(
+        insert(User).values(**values).on_conflict_do_nothing(index_elements=[User.email]).returning(User.id)
+    )
+    return made.first() is not None
+
+
+async def user_by_email(session: AsyncSession, email: str) -> tuple[UserInfo, str] | None:
+    """With the password's hash."""
+    row = (
+        await session.execute(select(*USER_COLUMNS, User.password_hash).where(User.email == email))
+    ).first()
+    return (UserInfo(*row[:-1]), row[-1]) if row else None
+
+
+async def user_by_id(session: AsyncSession, user_id: UUID) -> UserInfo | None:
+    row = (await session.execute(select(*USER_COLUMNS).where(User.id == user_id))).first()
+    return UserInfo(*row) if row else None
+
+
+async def staff(session: AsyncSession) -> list[UserInfo]:
+    rows = await session.execute(
+        select(*USER_COLUMNS).where(User.staff_role.is_not(None)).order_by(User.name, User.id)
+    )
+    return [UserInfo(*row) for row in rows]
+
+
+async def update_user(session: AsyncSession, user_id: UUID, values: dict[str, Any]) -> bool:
+    done = await session.execute(update(User).where(User.id == user_id).values(**values).returning(User.id))
+    return done.first() is not None
+
+
+async def put_member(session: AsyncSession, tenant_id: UUID, user_id: UUID, role: str) -> None:
+    statement = insert(Member).values(tenant_id=tenant_id, user_id=user_id, role=role)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Member.tenant_id, Member.user_id], set_={"role": statement.excluded.role}
+        )
+    )
+
+
+async def delete_member(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> bool:
+    gone = await session.execute(
+        delete(Member)
+        .where(Member.tenant_id == tenant_id, Member.user_id == user_id)
+        .returning(Member.user_id)
+    )
+    return gone.first() is not None
+
+
+async def lock_owners(session: AsyncSession, tenant_id: UUID) -> Sequence[UUID]:
+    """Locked, so that two owners cannot both leave at once."""
+    rows = await session.execute(
+        select(Member.user_id)
+        .where(Member.tenant_id == tenant_id, Member.role == "owner")
+        .order_by(Member.user_id)
+        .with_for_update()
+    )
+    return rows.scalars().all()
+
+
+async def members(session: AsyncSession, tenant_id: UUID) -> list[MemberInfo]:
+    rows = await session.execute(
+        select(User.id, User.email, User.name, Member.role, Member.created_at)
+        .join(User, User.id == Member.user_id)
+        .where(Member.tenant_id == tenant_id)
+        .order_by(User.name, User.id)
+    )
+    return [MemberInfo(*row) for row in rows]
+
+
+async def memberships(session: AsyncSession, user_id: UUID) -> list[Membership]:
+    rows = await session.execute(
+        select(*TENANT_COLUMNS, Member.role)
+        .join(Tenant, Tenant.id == Member.tenant_id)
+        .where(Member.user_id == user_id)
+        .order_by(Tenant.name, Tenant.id)
+    )
+    return [Membership(TenantInfo(*row[:-1]), row[-1]) for row in rows]
+
+
+async def insert_key(session: AsyncSession, values: dict[str, Any]) -> None:
+    await session.execute(insert(ApiKey).values(**values))
+
+
+async def key_by_prefix(session: AsyncSession, prefix: str) -> tuple[ApiKeyInfo, bytes] | None:
+    """With the key's hash."""
+    row = (
+        await session.execute(select(*KEY_COLUMNS, ApiKey.key_hash).where(ApiKey.prefix == prefix))
+    ).first()
+    return (ApiKeyInfo(*row[:-1]), row[-1]) if row else None
+
+
+async def keys(session: AsyncSession, tenant_id: UUID | None) -> list[ApiKeyInfo]:
+    """Those bound to the tenant; with None those of the whole installation."""
+    bound = ApiKey.tenant_id.is_(None) if tenant_id is None else ApiKey.tenant_id == tenant_id
+    rows = await session.execute(select(*KEY_COLUMNS).where(bound).order_by(ApiKey.created_at, ApiKey.id))
+    return [ApiKeyInfo(*row) for row in rows]
+
+
+async def revoke_key(session: AsyncSession, key_id: UUID, tenant_id: UUID | None, at: datetime) -> bool:
+    bound = ApiKey.tenant_id.is_(None) if tenant_id is None else ApiKey.tenant_id == tenant_id
+    done = await session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == key_id, bound, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=at)
+        .returning(ApiKey.id)
+    )
+    return done.first() is not None
+
+
+async def touch_key(session: AsyncSession, key_id: UUID, at: datetime) -> None:
+    await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=at))

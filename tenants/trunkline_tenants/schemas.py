@@ -1,0 +1,70 @@
+"""What the directory hands out. No struct here holds a password hash."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from trunkline.kernel.principal import Principal
+from trunkline_tenants.permissions import MemberRole, StaffRole
+
+
+class TenantInfo(msgspec.Struct, frozen=True):
+    id: UUID
+    slug: str
+    name: str
+    created_at: datetime
+
+
+class UserInfo(msgspec.Struct, frozen=True):
+    id: UUID
+    email: str
+    name: str
+    staff_role: StaffRole | None
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+class MemberInfo(msgspec.Struct, frozen=True):
+    user_id: UUID
+    email: str
+    name: str
+    role: MemberRole
+    since: datetime
+
+
+class Membership(msgspec.Struct, frozen=True):
+    tenant: TenantInfo
+    role: MemberRole
+
+
+class ApiKeyInfo(msgspec.Struct, frozen=True):
+    id: UUID
+    name: str
+    prefix: str
+    tenant_id: UUID | None
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed-in browser, as one request sees it."""
+
+    principal: Principal
+    user: UserInfo
+    tenant: TenantInfo | None
+    """None for staff."""
+    csrf: str
+    expires_at: datetime
+
+    @property
+    def home(self) -> str:
+        return "/console" if self.principal.kind == "staff" else "/portal"
+
+
+class OpenedLogin(msgspec.Struct, frozen=True):
+    """`cookie` is the new session's id in plain, for the Set-Cookie header only."""
+
+    cookie: str
+    login: Login
