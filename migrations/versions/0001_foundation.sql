@@ -177,7 +177,9 @@ CREATE TABLE work (
 
 CREATE INDEX ix_work_due ON work (due_at);
 
-CREATE INDEX ix_work_tenant_due ON work (tenant_id, due_at);
+CREATE INDEX ix_work_leased ON work (tenant_id, connection_id, lease_until) WHERE lease_until IS NOT NULL;
+
+CREATE INDEX ix_work_tenant_due ON work (tenant_id, priority, due_at);
 
 CREATE TABLE authorizations (
     tenant_id UUID NOT NULL,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asyncpg
 import httpx2
 import msgspec
 import sqlalchemy.exc
@@ -31,7 +32,17 @@ _ERRORS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
     (httpx2.TransportError, "provider_unreachable"),
     ((msgspec.DecodeError, JSONLimitError), "malformed_answer"),
     (
-        (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.TimeoutError),
+        (
+            sqlalchemy.exc.OperationalError,
+            sqlalchemy.exc.InterfaceError,
+            sqlalchemy.exc.TimeoutError,
+            # a failed connect is not wrapped by SQLAlchemy
+            asyncpg.PostgresConnectionError,
+            asyncpg.CannotConnectNowError,
+            asyncpg.TooManyConnectionsError,
+            asyncpg.InterfaceError,
+            ConnectionError,  # the provider's are wrapped by httpx2
+        ),
         "database_unavailable",
     ),
 )
@@ -87,7 +98,7 @@ def _of_status(status: int) -> str:
 
 
 def _of_error(error: BaseException) -> str:
-    """An error that knows its code says so by an attribute `failure_code` (or a TrunklineError's `code`)."""
+    """An error that knows its code says so by an attribute `failure_code`."""
     own = getattr(error, "failure_code", None)
     if isinstance(own, str):
         return own
@@ -96,8 +107,4 @@ def _of_error(error: BaseException) -> str:
             return code
     if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
         return "database_unavailable"
-    if isinstance(error, ConnectionError):
-        return "provider_unreachable"
-    if isinstance(error, TimeoutError):
-        return "provider_timeout"
     return "internal_error"

@@ -1,6 +1,12 @@
 """What can go wrong with work itself."""
 
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
 from trunkline.kernel.errors import TrunklineError
+
+DATABASE_AWAY = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What an unreachable, restarting or overloaded PostgreSQL looks like; a failed connect is not wrapped."""
 
 
 class LeaseLostError(TrunklineError):

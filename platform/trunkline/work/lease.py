@@ -55,12 +55,14 @@ class Lease:
         self.lease_seconds = lease_seconds
         self.stopping = asyncio.Event()
         self.lost = asyncio.Event()
+        self.finished = False
         self._database_time = claimed.now
         self._claimed_at = time.monotonic()
 
     def now(self) -> datetime:
         """The database's time, by which everything is due."""
-        return self._database_time + timedelta(seconds=time.monotonic() - self._claimed_at)
+        elapsed = timedelta(seconds=time.monotonic() - self._claimed_at)
+        return self._database_time + elapsed
 
     async def fence(self, session: AsyncSession) -> None:
         """Renew the lease within the caller's transaction and hold its row until that ends.
@@ -86,6 +88,7 @@ class Lease:
                 mine = await repository.hand_back(session, self)
         if not mine:
             raise LeaseLostError
+        self.finished = True
 
 
 Handler = Callable[[Lease], Awaitable[Outcome]]

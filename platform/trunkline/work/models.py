@@ -21,7 +21,14 @@ class Work(TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "kind", "key"),
         Index("ix_work_due", "due_at"),
-        Index("ix_work_tenant_due", "tenant_id", "due_at"),
+        Index("ix_work_tenant_due", "tenant_id", "priority", "due_at"),
+        Index(
+            "ix_work_leased",
+            "tenant_id",
+            "connection_id",
+            "lease_until",
+            postgresql_where=text("lease_until IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

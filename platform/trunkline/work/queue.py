@@ -44,8 +44,8 @@ class WorkQueue:
     ) -> None:
         """Have (kind, key) done at `due_at`, now by default. Asking twice is asking once.
 
-        An earlier time wins; asked for while it runs, it runs again after that. `args` (ids only) replace those
-        before. Lower `priority` runs first among a tenant's due work. A hint goes out after the commit.
+        An earlier time wins; asked for while it runs, it runs again after that. `args` (ids only) replace
+        those before. Lower `priority` runs first among a tenant's due work. A hint goes out after the commit.
         """
         await repository.enqueue(
             session,

@@ -69,7 +69,8 @@ _RENEW = text("""
 
 _DELETE = text("""
     DELETE FROM work
-    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder AND again_at IS NULL
+    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
+      AND again_at IS NULL
 """)
 
 _REARM = text("""
@@ -192,10 +193,8 @@ _STILL_MINE = text("""
 """)
 
 
-async def heartbeat(
-    session: AsyncSession, held: Sequence[Held], *, holder: str, seconds: float
-) -> tuple[set[UUID], set[UUID]]:
-    """Renew what is still held by `holder`: (ids that are its own, ids that were renewed).
+async def heartbeat(session: AsyncSession, held: Sequence[Held], *, holder: str, seconds: float) -> set[UUID]:
+    """Renew what is still held by `holder`; the ids of what is.
 
     A row that is locked right now is left alone, so a heartbeat never waits for a handler's own fence,
     nor a fence for more than this one statement.
@@ -208,5 +207,5 @@ async def heartbeat(
     }
     renewed = set((await session.execute(_HEARTBEAT, {**values, "seconds": seconds})).scalars())
     if len(renewed) == len(held):
-        return renewed, renewed
-    return set((await session.execute(_STILL_MINE, values)).scalars()), renewed
+        return renewed
+    return set((await session.execute(_STILL_MINE, values)).scalars())
