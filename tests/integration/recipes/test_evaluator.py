@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -263,6 +264,18 @@ async def test_closing_ends_the_children():
         os.kill(pid, 0)
     with pytest.raises(EvaluatorUnavailableError):
         await evaluator.check("1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_uvloop_runs_the_children_too():
+    async def path():
+        async with Evaluator() as evaluator:
+            await test_the_child_has_no_environment_no_socket_and_little_memory(evaluator)
+            await test_a_killed_child_is_replaced_and_nothing_is_lost(evaluator)
+            await test_a_call_that_is_cancelled_leaves_no_answer_for_the_next(evaluator)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(path())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

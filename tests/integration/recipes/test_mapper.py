@@ -1,5 +1,8 @@
 """Definitions to entities, with the real evaluator behind."""
 
+from importlib import resources
+from pathlib import Path
+
 import pytest
 
 from trunkline.kernel.strictjson import canonical
@@ -7,7 +10,9 @@ from trunkline.recipes.definition import Mapping, RecipeDefinition, SourceField
 from trunkline.recipes.evaluator import Evaluator
 from trunkline.recipes.mapper import RecipeMapper, fingerprint
 from trunkline.recipes.results import Failed, Filtered, Mapped
+from trunkline.recipes.service import definition_of
 from trunkline.recipes.target import TargetField, TargetModel, built_in_models
+from trunkline.sdk.manifest import load_manifest
 
 CONTACT = built_in_models()["contact"]
 COMPANY = built_in_models()["company"]
@@ -122,17 +127,17 @@ async def test_errors_name_the_field_and_only_fail_their_record(mapper):
         (
             Mapping("name", "expression", expression="record.name.trim()"),
             Mapping("annual_revenue", source="annualrevenue"),
-            Mapping("employee_count", "expression", expression="int(record.size)"),
+            Mapping("employees", "expression", expression="int(record.size)"),
         ),
     )
     good, bad = {"name": "A", "annualrevenue": "1.5", "size": "3"}, {"annualrevenue": "abc", "size": "many"}
     results = await mapper.map(
         recipe, COMPANY, [{"properties": good}, {"properties": bad}, {"properties": good}]
     )
-    assert results[0] == results[2] == Mapped({"name": "A", "annual_revenue": 1.5, "employee_count": 3})
+    assert results[0] == results[2] == Mapped({"name": "A", "annual_revenue": 1.5, "employees": 3})
     errors = {error.target: error.message for error in results[1].errors}
     assert errors["annual_revenue"] == "annual_revenue: 'abc' is not a number"
-    assert "text is not a whole number" in errors["employee_count"]
+    assert "text is not a whole number" in errors["employees"]
     assert "empty value (null)" in errors["name"]
 
 
@@ -214,3 +219,20 @@ async def test_a_good_recipe_has_no_errors_and_says_what_it_reads(mapper):
         "c", "contact", (Mapping("email", "expression", expression="source.properties.mail"),)
     )
     assert mapper.fields_used(recipe) == ("mail",)
+
+
+MANIFESTS = sorted(Path(str(resources.files("trunkline_connectors"))).glob("*/manifest.toml"))
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+async def test_every_recipe_that_a_connector_suggests_fits_its_stream_and_model(mapper, path):
+    manifest = load_manifest(path)
+    assert manifest.recipes
+    for suggested in manifest.recipes:
+        stream = manifest.stream(suggested.stream)
+        fields = [
+            SourceField(name, name)
+            for name in (*stream.field_names, "id", "createdAt", "updatedAt", "archived")
+        ]
+        errors = await mapper.validate(definition_of(suggested), fields, built_in_models()[suggested.model])
+        assert errors == [], suggested.key
