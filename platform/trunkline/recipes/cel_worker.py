@@ -321,8 +321,8 @@ def _run(worker: Worker, request: Run, out: int) -> None:
 
 
 def main() -> None:
-    # uvloop leaves descriptors open across the start of a process; a sibling's pipe among them would keep that
-    # sibling waiting after the parent's death.
+    # uvloop leaves descriptors open across the start of a process; a sibling's pipe among them would keep
+    # that sibling waiting after the parent's death.
     os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 65_536))
     out = os.dup(1)
     sink = os.open(os.devnull, os.O_WRONLY)
