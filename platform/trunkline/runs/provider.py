@@ -13,6 +13,7 @@ import httpx2
 import msgspec
 from sqlalchemy import text
 
+from trunkline.connections.errors import ProviderFailedError, ReconnectRequiredError
 from trunkline.kernel import strictjson
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
@@ -248,7 +249,7 @@ class ProviderClient:
                 continue
             if found.action == "refresh":
                 # A token fresh from the provider is refused too: only a person can mend that.
-                found = failure("grant_revoked")
+                found = failure("token_rejected")
             asked = retry_after(response.headers, now())
             if found.action == "wait":
                 tries += 1
@@ -287,13 +288,13 @@ class ProviderClient:
     async def _token(self, target: Target) -> Token:
         try:
             return await self._tokens.access_token(target.tenant_id, target.connection_id)
-        except Exception as error:
+        except (ReconnectRequiredError, ProviderFailedError) as error:
             raise _known(error) from error
 
     async def _rejected(self, target: Target, generation: int) -> None:
         try:
             await self._tokens.token_rejected(target.tenant_id, target.connection_id, generation)
-        except Exception as error:
+        except (ReconnectRequiredError, ProviderFailedError) as error:
             raise _known(error) from error
 
     def _client(self, manifest: Manifest) -> httpx2.AsyncClient:
@@ -361,11 +362,11 @@ class _Patience:
         return True
 
 
-def _known(error: Exception) -> Exception:
-    """The failure of a slice below, with its code kept; anything else stays what it is."""
-    if isinstance(error, ProviderError) or not hasattr(error, "failure_code"):
-        return error
-    return ProviderError(classify(None, error=error), retry_at=getattr(error, "retry_at", None))
+def _known(error: ReconnectRequiredError | ProviderFailedError) -> ProviderError:
+    """A grant that is gone, or a provider that fails to renew it, classified."""
+    if isinstance(error, ReconnectRequiredError):
+        return ProviderError(failure(error.cause))
+    return ProviderError(failure(error.failure_code), retry_at=error.retry_at)
 
 
 def _spec(manifest: Manifest, stream: str) -> StreamSpec:

@@ -214,6 +214,11 @@ class RunService:
             raise ConflictError("This run has already ended.")
         await self._cancel_active(session, tenant_id, run.connection_id, run.stream)
 
+    async def must_exist(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+        """Raises NotFoundError."""
+        if await self._state(session, tenant_id, connection_id) is None:
+            raise NotFoundError
+
     # -- views ------------------------------------------------------------------------------
 
     async def run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> RunView:

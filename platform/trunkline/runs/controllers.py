@@ -1,0 +1,132 @@
+"""What the product reads over HTTP: records in its own models, the change log, runs. Mounted below /v1."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.params import Parameter
+
+from trunkline.kernel.db import Database
+from trunkline.kernel.errors import BadInputError, NotFoundError
+from trunkline.runs import repository
+from trunkline.runs.schemas import ChangeList, EntityView, RecordList, RunList, SyncIn
+from trunkline.runs.service import RunService
+
+Limit = Annotated[int, Parameter(ge=1, le=1000, description="How many at most.")]
+Model = Annotated[
+    str, Parameter(max_length=63, description="Name of a target model: contact, company, deal, ticket, ...")
+]
+
+
+class RecordController(Controller):
+    path = "/records"
+    tags = ("Records",)
+
+    @get("/{model:str}", summary="Records of a model", operation_id="listRecords")
+    async def list_records(
+        self,
+        db: Database,
+        tenant_id: UUID,
+        model: Model,
+        limit: Limit = 100,
+        cursor: Annotated[UUID | None, Parameter(description="`next` of the page before.")] = None,
+        updated_after: Annotated[
+            datetime | None, Parameter(description="Only what changed after this time (with its zone).")
+        ] = None,
+        include_deleted: Annotated[bool, Parameter(description="Also what is deleted.")] = False,
+    ) -> RecordList:
+        """Ordered by id, which never changes; so paging through neither skips nor repeats."""
+        if updated_after is not None and updated_after.tzinfo is None:
+            raise BadInputError(
+                "updated_after needs a time zone, such as 2026-05-01T07:25:37Z.", field="updated_after"
+            )
+        async with db.tenant(tenant_id) as session:
+            found = await repository.entities(
+                session,
+                tenant_id,
+                model,
+                after=cursor,
+                limit=limit + 1,
+                updated_after=updated_after,
+                include_deleted=include_deleted,
+            )
+        more = len(found) > limit
+        return RecordList(found[:limit], str(found[limit - 1].id) if more else None)
+
+    @get("/{model:str}/{record_id:uuid}", summary="One record", operation_id="getRecord")
+    async def get_record(self, db: Database, tenant_id: UUID, model: Model, record_id: UUID) -> EntityView:
+        """With its provenance: connection, stream, provider's id, recipe version, run. Deleted ones too."""
+        async with db.tenant(tenant_id) as session:
+            found = await repository.entity(session, tenant_id, model, record_id)
+        if found is None:
+            raise NotFoundError
+        return found
+
+
+class ChangeController(Controller):
+    path = "/changes"
+    tags = ("Changes",)
+
+    @get(summary="What changed after a position", operation_id="listChanges")
+    async def list_changes(
+        self,
+        db: Database,
+        tenant_id: UUID,
+        after: Annotated[int, Parameter(ge=0, le=2**63 - 1, description="`next` of the call before.")] = 0,
+        limit: Limit = 100,
+        model: Annotated[
+            str | None, Parameter(max_length=63, description="Only changes of this model.")
+        ] = None,
+    ) -> ChangeList:
+        """The tenant's change log in commit order. Positions have no gaps, and none appears late: whoever
+        goes on from `next` sees every change once. `next` also moves past changes of other models.
+        """
+        async with db.tenant(tenant_id) as session:
+            head = await repository.head(session, tenant_id)
+            models = () if model is None else (model,)
+            found = await repository.changes(
+                session, tenant_id, after=after, up_to=head, models=models, limit=limit
+            )
+        onward = found[-1].position if len(found) == limit else max(after, head)
+        return ChangeList(found, onward, head)
+
+
+class RunController(Controller):
+    path = "/connections/{connection_id:uuid}"
+    tags = ("Connections",)
+
+    @post("/sync", status_code=202, summary="Sync now", operation_id="syncConnection")
+    async def sync(
+        self, db: Database, tenant_id: UUID, runs: RunService, connection_id: UUID, data: SyncIn | None = None
+    ) -> RunList:
+        """Due at once. A run that is already under way is given instead of a second one."""
+        asked = data or SyncIn()
+        async with db.tenant(tenant_id) as session:
+            found = await runs.sync_now(session, tenant_id, connection_id, asked.stream, asked.mode)
+        return RunList(found, None)
+
+    @get("/runs", summary="Runs of a connection", operation_id="listRuns")
+    async def list_runs(
+        self,
+        db: Database,
+        tenant_id: UUID,
+        runs: RunService,
+        connection_id: UUID,
+        limit: Limit = 50,
+        cursor: Annotated[UUID | None, Parameter(description="`next` of the page before.")] = None,
+        stream: Annotated[str | None, Parameter(max_length=100, description="Only of this stream.")] = None,
+    ) -> RunList:
+        """Newest first."""
+        async with db.tenant(tenant_id) as session:
+            await runs.must_exist(session, tenant_id, connection_id)
+            before = None
+            if cursor is not None:
+                last = await repository.run(session, tenant_id, cursor)
+                if last is None or last.connection_id != connection_id:
+                    raise BadInputError("cursor is not one that a page before gave.", field="cursor")
+                before = last.created_at, last.id
+            found = await repository.runs(
+                session, tenant_id, connection_id, before=before, stream=stream, limit=limit + 1
+            )
+        return RunList(found[:limit], str(found[limit - 1].id) if len(found) > limit else None)
