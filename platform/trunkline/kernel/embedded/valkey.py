@@ -41,7 +41,8 @@ class ValkeyServer:
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         with open_log(self._log) as log:
-            self.child = Child([valkey_binary(), *arguments], death=signal.SIGTERM, output=log)
+            # Not SIGTERM at our death: on its way out it would remove the socket of the one started next.
+            self.child = Child([valkey_binary(), *arguments], death=signal.SIGKILL, output=log)
 
     def wait_ready(self) -> None:
         child = self.child
