@@ -3,24 +3,189 @@
 Every hook imports what it needs when called, so that the command itself starts quickly.
 """
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from trunkline.cli import Composition, build
+import msgspec
+
+from trunkline.cli import Composition, Doorway, build
 from trunkline.kernel.settings import Settings
+
+
+def connectors() -> Any:
+    """The registry of every connector that comes with the product."""
+    from trunkline.sdk.registry import Connectors
+    from trunkline_connectors.catalogue import manifests
+
+    return Connectors(manifests())
 
 
 def web_app(settings: Settings) -> Any:
     """Portal, console, widget and API."""
-    from litestar import Litestar, get
+    from trunkline.access.controllers import ConnectSessionController
+    from trunkline.connections.controllers import ConnectionController
+    from trunkline.runs.controllers import ChangeController, RecordController, RunController
+    from trunkline.services import build_services
+    from trunkline.web import create_app, database_check
+    from trunkline_tenants.dependencies import DEPENDENCIES
+    from trunkline_tenants.directory import Directory
+    from trunkline_tenants.guards import AccessGuard
+    from trunkline_tenants.logins import Logins
+    from trunkline_tenants.middleware import Authentication
+    from trunkline_tenants.throttle import Throttle
+    from trunkline_ui import rendering
+    from trunkline_ui.pages import handlers
 
-    @get("/healthz", sync_to_thread=False, include_in_schema=False)
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    services = build_services(settings, connectors(), application="web")
+    directory = Directory(services.db)
+    logins = Logins(services.db, Throttle(services.valkey))
+    development = settings.env == "development"
 
-    return Litestar([healthz], debug=settings.env == "development" and settings.log_level == "debug")
+    @asynccontextmanager
+    async def running(_: object) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.close()
+
+    return create_app(
+        settings,
+        {**msgspec.structs.asdict(services), "directory": directory, "logins": logins},
+        api=[
+            ConnectSessionController,
+            ConnectionController,
+            RunController,
+            RecordController,
+            ChangeController,
+        ],
+        pages=handlers(development=development),
+        error_page=rendering.error_page,
+        guards=[AccessGuard(settings, directory)],
+        middleware=[Authentication(settings, directory, logins)],
+        dependencies=DEPENDENCIES,
+        checks={"database": database_check(services.db), "valkey": services.valkey.ping},
+        template_config=rendering.template_config(reload=development),
+        lifespan=[running],
+    )
 
 
-cli = build(Composition(web_app=web_app))
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Syncs and other background work until `stop`."""
+    from trunkline.services import build_services
+    from trunkline.work.worker import run_worker as work
+
+    services = build_services(settings, connectors(), application="worker")
+    await services.start()
+    try:
+        await work(settings, services.db, services.handlers(), stop=stop)
+    finally:
+        await services.close()
+
+
+def sandbox_app(settings: Settings) -> Any:
+    """Every provider that can be simulated."""
+    from trunkline.sandbox.app import create_sandbox
+    from trunkline.sandbox.demo import CLIENT_ID, demo_secrets
+    from trunkline.sdk.simulator_oauth import OAuthClient
+    from trunkline_connectors.hubspot.simulator import HubSpotSimulator
+
+    client = OAuthClient(
+        client_id=CLIENT_ID,
+        client_secret=demo_secrets(settings).client_secret,
+        redirect_uris=(f"{settings.origin}/oauth/callback/hubspot",),
+        name="Trunkline",
+    )
+    return create_sandbox([HubSpotSimulator(clients=[client])], state_dir=settings.data / "sandbox")
+
+
+def product_app(settings: Settings) -> Any:
+    """The demo product that embeds Trunkline."""
+    from trunkline.sandbox.demo import demo_secrets
+    from trunkline.sandbox.product import create_product
+
+    origin = settings.product_url or f"http://{settings.host}:{settings.product_port}"
+    return create_product(settings.origin, demo_secrets(settings).api_key, origin=origin)
+
+
+async def seed_demo(settings: Settings) -> Sequence[Doorway]:
+    """Tenants, people, an API key, Trunkline's registration at the sandbox. Makes what is missing."""
+    from trunkline.kernel.db import OPERATOR
+    from trunkline.sandbox.demo import CLIENT_ID, demo_secrets, keep
+    from trunkline.services import build_services
+    from trunkline_tenants.directory import Directory
+    from trunkline_tenants.seed import seed_people
+
+    secret = demo_secrets(settings)
+    services = build_services(settings, connectors(), application="seed")
+    try:
+        directory = Directory(services.db)
+        await seed_people(
+            directory, member_password=secret.member_password, staff_password=secret.staff_password
+        )
+        if await directory.authenticate_key(secret.api_key) is None:
+            secret.api_key, _ = await directory.create_api_key("Acme Desk (demo product)")
+            keep(settings, secret)
+        async with services.db.tenant(OPERATOR) as session:
+            await services.connections.register_oauth_client(
+                session, OPERATOR, "hubspot", client_id=CLIENT_ID, secret=secret.client_secret
+            )
+    finally:
+        await services.close()
+    sandbox = settings.sandbox_url or f"http://{settings.host}:{settings.sandbox_port}"
+    product = settings.product_url or f"http://{settings.host}:{settings.product_port}"
+    return [
+        Doorway(
+            audience="Your product",
+            address=product,
+            first='Press "Connect HubSpot": the connect widget, as your customers meet it.',
+        ),
+        Doorway(
+            audience="End customer",
+            address=f"{settings.origin}/portal",
+            login="ada@globex.example",
+            password=secret.member_password,
+            first="Open the connection and watch it sync, or connect another account.",
+        ),
+        Doorway(
+            audience="Support",
+            address=f"{settings.origin}/console",
+            login="support@trunkline.example",
+            password=secret.staff_password,
+            first="See which tenant needs help, and why.",
+        ),
+        Doorway(
+            audience="Staff admin",
+            address=f"{settings.origin}/console/keys",
+            login="chief@trunkline.example",
+            password=secret.staff_password,
+            first="Make an API key.",
+        ),
+        Doorway(
+            audience="Partner",
+            address=f"{sandbox}/hubspot/_control",
+            first="HubSpot on this machine: change records, revoke the grant, make it fail.",
+        ),
+        Doorway(
+            audience="API",
+            address=f"{settings.origin}/schema",
+            password=secret.api_key,
+            first="Read what synced; the password column holds a demo API key.",
+        ),
+    ]
+
+
+cli = build(
+    Composition(
+        web_app=web_app,
+        run_worker=run_worker,
+        sandbox_app=sandbox_app,
+        product_app=product_app,
+        seed_demo=seed_demo,
+    )
+)
 
 if __name__ == "__main__":
     cli()

@@ -10,7 +10,6 @@ from trunkline.kernel.errors import NotFoundError
 from trunkline.recipes.definition import RecipeDefinition, SourceField
 from trunkline.recipes.document import discover_fields
 from trunkline.recipes.errors import DefinitionError
-from trunkline.recipes.fields import fields_used
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.results import MapResult
 from trunkline.recipes.target import TargetModel
@@ -83,7 +82,7 @@ class RecipePreview:
     ) -> list[Preview]:
         """Real records, fetched through the connection now, and what the definition makes of each."""
         documents = await self._source.sample(
-            tenant_id, connection_id, definition.stream, limit, sorted(fields_used(definition))
+            tenant_id, connection_id, definition.stream, limit, self._mapper.fields_used(definition)
         )
         results = await self._mapper.map(definition, model, documents)
         return [Preview(document, result) for document, result in zip(documents, results, strict=True)]

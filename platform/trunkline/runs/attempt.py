@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.connections.models import Connection
 from trunkline.kernel.ids import new_id
 from trunkline.recipes import repository as recipes
-from trunkline.recipes.fields import fields_used
+from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
 from trunkline.recipes.target import TargetModel, built_in_models
 from trunkline.runs.checkpoint import Checkpoint, Settled, begin
@@ -94,7 +94,7 @@ async def start(session: AsyncSession, lease: Lease, place: Place, connectors: C
         raise LookupError(f"the connector {manifest.name} has no stream {place.stream}")
     with_models = await _with_models(session, place.tenant_id, in_force)
     run_id, forced = await _run(session, lease, place, row.run_id)
-    used = {name for recipe in in_force for name in fields_used(recipe.definition)}
+    used = {name for recipe in in_force for name in RecipeMapper.fields_used(recipe.definition)}
     checkpoint = _checkpoint(
         row,
         spec,

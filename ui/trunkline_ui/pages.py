@@ -1,0 +1,26 @@
+"""Every page of the user interface, for the composition root to mount."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trunkline_ui import gallery
+from trunkline_ui.assets import static_file
+from trunkline_ui.auth import AuthPages
+from trunkline_ui.theme import choose_theme
+from trunkline_ui.widget.assets import loader, widget_file
+from trunkline_ui.widget.callback import oauth_callback
+from trunkline_ui.widget.frame import FrameController
+
+
+def handlers(*, development: bool) -> Sequence[Any]:
+    """`development` adds the gallery of components."""
+    return [
+        static_file,
+        choose_theme,
+        AuthPages,
+        loader,
+        widget_file,
+        FrameController,
+        oauth_callback,
+        *(gallery.HANDLERS if development else ()),
+    ]
