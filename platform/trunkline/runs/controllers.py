@@ -20,7 +20,7 @@ Model = Annotated[
 
 
 class RecordController(Controller):
-    path = "/records"
+    path = "/v1/records"
     tags = ("Records",)
 
     @get("/{model:str}", summary="Records of a model", operation_id="listRecords")
@@ -65,7 +65,7 @@ class RecordController(Controller):
 
 
 class ChangeController(Controller):
-    path = "/changes"
+    path = "/v1/changes"
     tags = ("Changes",)
 
     @get(summary="What changed after a position", operation_id="listChanges")
@@ -93,7 +93,7 @@ class ChangeController(Controller):
 
 
 class RunController(Controller):
-    path = "/connections/{connection_id:uuid}"
+    path = "/v1/connections/{connection_id:uuid}"
     tags = ("Connections",)
 
     @post("/sync", status_code=202, summary="Sync now", operation_id="syncConnection")

@@ -1,4 +1,4 @@
-"""What the demo's processes share: made-up secrets, in one file of the data folder that only its owner reads."""
+"""What the demo's processes share: made-up secrets in one private file of the data folder."""
 
 import os
 import secrets
