@@ -42,7 +42,11 @@ class ConfirmIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ProductError(Exception):
-    """A sentence for the product's user."""
+    """A sentence for the product's user; `status` is of our answer to the browser."""
+
+    def __init__(self, sentence: str, status: int = 502) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 def create_product(
@@ -94,7 +98,7 @@ def create_product(
         try:
             asked = msgspec.json.decode(await request.body(), type=ConfirmIn)
         except msgspec.DecodeError as error:
-            raise ProductError("The request has no code.") from error
+            raise ProductError("The request has no code.", 400) from error
         with _sentences(trunkline_url):
             connection = await api.confirm(person_of(request).tenant, asked.code)
             return {"state": str(connection.get("state", "active"))}
@@ -184,7 +188,7 @@ def _sentences(trunkline_url: str) -> Iterator[None]:
         raise ProductError(
             f"Trunkline does not answer at {trunkline_url}. Start it with make demo, then try again."
         ) from error
-    except (KeyError, AttributeError, ValueError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise ProductError("Trunkline answered in a form that this page does not know.") from error
 
 
@@ -200,9 +204,11 @@ def _sentence(answer: httpx2.Response) -> str:
 
 
 def _problem(_: AnyRequest, error: Exception) -> Response[dict[str, str]]:
-    foreign = isinstance(error, PermissionDeniedException)
-    message = error.detail if isinstance(error, PermissionDeniedException) else str(error)
-    return Response({"error": message}, status_code=403 if foreign else 502)
+    if isinstance(error, PermissionDeniedException):
+        return Response({"error": error.detail}, status_code=403)
+    return Response(
+        {"error": str(error)}, status_code=error.status if isinstance(error, ProductError) else 500
+    )
 
 
 def _health() -> HTTPRouteHandler:

@@ -12,13 +12,14 @@ from trunkline.sandbox.app import create_sandbox
 from trunkline.sdk.simulator_clock import VirtualClock
 from trunkline.sdk.simulator_oauth import OAuthClient
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
+from trunkline_connectors.hubspot.simulator_seed import PORTALS
 
 CLIENT = OAuthClient("app", "secret", ("http://127.0.0.1:1/callback",), "The App")
 ALL_SCOPES = (
     "crm.objects.contacts.read crm.objects.contacts.write crm.objects.companies.read "
     "crm.objects.deals.read crm.objects.deals.write tickets"
 )
-BIG, SMALL, EMPTY = "48120001", "48120002", "48120003"
+SMALL, EMPTY = "48120002", "48120003"
 
 
 class HubSpot:
@@ -50,7 +51,7 @@ class HubSpot:
 @pytest.fixture
 async def hubspot() -> AsyncIterator[HubSpot]:
     clock = VirtualClock()
-    simulator = HubSpotSimulator(clients=[CLIENT], now=clock)
+    simulator = HubSpotSimulator(clients=[CLIENT], now=clock, portals=PORTALS[1:])
     transport = httpx2.ASGITransport(app=create_sandbox([simulator]))
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox") as http:
         yield HubSpot(http, simulator, clock)

@@ -6,7 +6,7 @@ import pytest
 
 from trunkline.sdk.simulator_oauth import OAuthClient
 
-BIG, SMALL = "48120001", "48120002"
+SMALL, EMPTY = "48120002", "48120003"
 CONTACTS = "/crm/v3/objects/contacts"
 TOKEN_PATHS = ("/oauth/v1/token", "/oauth/v3/token", "/oauth/2026-03/token")
 APP = {"client_id": "app", "client_secret": "secret"}
@@ -122,7 +122,7 @@ async def test_110_in_ten_seconds_by_account_and_app(hubspot):
     assert "retry-after" not in over.headers
     other = OAuthClient("second", "s", ("http://127.0.0.1:1/second",))
     hubspot.simulator.oauth.register(other)
-    assert (await hubspot.call("GET", CONTACTS, hubspot.token(BIG))).status_code == 200
+    assert (await hubspot.call("GET", CONTACTS, hubspot.token(EMPTY))).status_code == 200
     assert (await hubspot.call("GET", CONTACTS, hubspot.token(client=other))).status_code == 200
     hubspot.clock.advance(10)
     assert (await hubspot.call("GET", CONTACTS, token)).status_code == 200

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-BIG, SMALL, EMPTY = "48120001", "48120002", "48120003"
+SMALL, EMPTY = "48120002", "48120003"
 CONTACTS = "/crm/v3/objects/contacts"
 DATED = "/crm/objects/2026-03/contacts"
 
