@@ -1,6 +1,6 @@
 """All SQL of recipes. Every function runs within the tenant of its session."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -172,6 +172,73 @@ async def versions(session: AsyncSession, tenant_id: UUID, recipe_id: UUID) -> l
         )
         for row in rows
     ]
+
+
+class RecipeAt(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipe, and the version of it that counted at some moment."""
+
+    recipe_id: UUID
+    name: str
+    model: str
+    version: int
+    author: str
+    archived: bool
+    """Removed since."""
+
+
+async def as_of(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, moment: datetime
+) -> list[RecipeAt]:
+    """The stream's recipes that existed at `moment`, by name; names are today's."""
+    newest = (
+        select(RecipeVersion.recipe_id, func.max(RecipeVersion.version).label("version"))
+        .where(RecipeVersion.tenant_id == tenant_id, RecipeVersion.created_at <= moment)
+        .group_by(RecipeVersion.recipe_id)
+        .subquery()
+    )
+    rows = await session.execute(
+        select(
+            Recipe.id,
+            Recipe.name,
+            Recipe.model,
+            newest.c.version,
+            RecipeVersion.author,
+            Recipe.archived_at.is_not(None).label("archived"),
+        )
+        .join(newest, newest.c.recipe_id == Recipe.id)
+        .join(
+            RecipeVersion,
+            (RecipeVersion.tenant_id == Recipe.tenant_id)
+            & (RecipeVersion.recipe_id == Recipe.id)
+            & (RecipeVersion.version == newest.c.version),
+        )
+        .where(
+            Recipe.tenant_id == tenant_id,
+            Recipe.connection_id == connection_id,
+            Recipe.stream == stream,
+            or_(Recipe.archived_at.is_(None), Recipe.archived_at > moment),
+        )
+        .order_by(Recipe.name, Recipe.id)
+    )
+    return [
+        RecipeAt(
+            recipe_id=row.id,
+            name=row.name,
+            model=row.model,
+            version=row.version,
+            author=row.author,
+            archived=row.archived,
+        )
+        for row in rows
+    ]
+
+
+async def names(session: AsyncSession, tenant_id: UUID, recipe_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Archived ones too."""
+    rows = await session.execute(
+        select(Recipe.id, Recipe.name).where(Recipe.tenant_id == tenant_id, Recipe.id.in_(recipe_ids))
+    )
+    return {row.id: row.name for row in rows}
 
 
 async def fastest_schedule(

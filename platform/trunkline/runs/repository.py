@@ -10,6 +10,7 @@ from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from trunkline.recipes.models import Recipe
 from trunkline.runs.models import Change, ChangeHead, Entity, Quarantined, Record, Run, Stream
 from trunkline.runs.schemas import (
     ChangeView,
@@ -52,15 +53,20 @@ async def runs(
     connection_id: UUID,
     *,
     before: tuple[datetime, UUID] | None = None,
+    after: tuple[datetime, UUID] | None = None,
     stream: str | None = None,
     limit: int = 20,
 ) -> list[RunView]:
-    """Newest first, from below `before` (the last one's created_at and id)."""
+    """Newest first: those next below `before`, or next above `after` (a run's created_at and id)."""
     query = _RUN.where(Run.tenant_id == tenant_id, Run.connection_id == connection_id)
-    if before is not None:
-        query = query.where(tuple_(Run.created_at, Run.id) < before)
     if stream is not None:
         query = query.where(Run.stream == stream)
+    if after is not None:
+        query = query.where(tuple_(Run.created_at, Run.id) > after)
+        found = await _all(session, RunView, query.order_by(Run.created_at, Run.id).limit(limit))
+        return found[::-1]
+    if before is not None:
+        query = query.where(tuple_(Run.created_at, Run.id) < before)
     return await _all(session, RunView, query.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit))
 
 
@@ -96,11 +102,12 @@ async def records(
     stream: str,
     *,
     after: str | None = None,
+    before: str | None = None,
     external_id: str | None = None,
     limit: int = 50,
 ) -> list[RecordRow]:
-    """By external id, from above `after`; or the one of `external_id` (equality: row-level security keeps
-    LIKE out of indexes).
+    """By external id: those next above `after`, or next below `before`; or the one of `external_id`
+    (equality: row-level security keeps LIKE out of indexes).
     """
     query = _RECORD.where(
         Record.tenant_id == tenant_id, Record.connection_id == connection_id, Record.stream == stream
@@ -109,6 +116,10 @@ async def records(
         query = query.where(Record.external_id > after)
     if external_id is not None:
         query = query.where(Record.external_id == external_id)
+    if before is not None:
+        query = query.where(Record.external_id < before)
+        found = await _all(session, RecordRow, query.order_by(Record.external_id.desc()).limit(limit))
+        return found[::-1]
     return await _all(session, RecordRow, query.order_by(Record.external_id).limit(limit))
 
 
@@ -140,6 +151,34 @@ async def entities_of_record(
         Entity.external_id == external_id,
     )
     return await _all(session, EntityView, query.order_by(Entity.model, Entity.recipe_id))
+
+
+async def entities_of_records(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_ids: Sequence[str]
+) -> list[EntityView]:
+    query = _ENTITY.where(
+        Entity.tenant_id == tenant_id,
+        Entity.connection_id == connection_id,
+        Entity.stream == stream,
+        Entity.external_id.in_(external_ids),
+    )
+    return await _all(session, EntityView, query.order_by(Entity.external_id, Entity.model, Entity.recipe_id))
+
+
+async def quarantined_among(
+    session: AsyncSession, tenant_id: UUID, recipe_ids: Sequence[UUID], external_ids: Sequence[str]
+) -> set[str]:
+    """Which of these records some of these recipes could not map."""
+    rows = await session.execute(
+        select(Quarantined.external_id)
+        .distinct()
+        .where(
+            Quarantined.tenant_id == tenant_id,
+            Quarantined.recipe_id.in_(recipe_ids),
+            Quarantined.external_id.in_(external_ids),
+        )
+    )
+    return set(rows.scalars())
 
 
 async def quarantine_of_record(
@@ -176,11 +215,13 @@ async def entities(
     model: str,
     *,
     after: UUID | None = None,
+    before: UUID | None = None,
+    external_id: str | None = None,
     limit: int = 100,
     updated_after: datetime | None = None,
     include_deleted: bool = False,
 ) -> list[EntityView]:
-    """By id, from above `after`."""
+    """By id: those next above `after`, or next below `before`; `external_id`: only what was made of it."""
     query = _ENTITY.where(Entity.tenant_id == tenant_id, Entity.model == model)
     if after is not None:
         query = query.where(Entity.id > after)
@@ -188,6 +229,14 @@ async def entities(
         query = query.where(Entity.changed_at > updated_after)
     if not include_deleted:
         query = query.where(Entity.deleted_at.is_(None))
+    if external_id is not None:
+        # through the recipes' keys: there is no index on an external id alone
+        of_model = select(Recipe.id).where(Recipe.tenant_id == tenant_id, Recipe.model == model)
+        query = query.where(Entity.recipe_id.in_(of_model), Entity.external_id == external_id)
+    if before is not None:
+        query = query.where(Entity.id < before)
+        found = await _all(session, EntityView, query.order_by(Entity.id.desc()).limit(limit))
+        return found[::-1]
     return await _all(session, EntityView, query.order_by(Entity.id).limit(limit))
 
 
@@ -238,6 +287,28 @@ async def changes_of(
     if before is not None:
         query = query.where(Change.position < before)
     return await _all(session, ChangeView, query.order_by(Change.position.desc()).limit(limit))
+
+
+async def held(session: AsyncSession, tenant_id: UUID) -> dict[UUID, tuple[int, datetime | None]]:
+    """Connection -> live records, and the last complete pass over any of its streams."""
+    rows = await session.execute(
+        select(
+            Stream.connection_id,
+            func.sum(Stream.records).label("records"),
+            func.max(Stream.last_success_at).label("success"),
+        )
+        .where(Stream.tenant_id == tenant_id)
+        .group_by(Stream.connection_id)
+    )
+    return {row.connection_id: (int(row.records), row.success) for row in rows}
+
+
+async def models_held(session: AsyncSession, tenant_id: UUID) -> list[str]:
+    """Names of the models that recipes of the tenant have made, or may make."""
+    rows = await session.execute(
+        select(Recipe.model).distinct().where(Recipe.tenant_id == tenant_id).order_by(Recipe.model)
+    )
+    return list(rows.scalars())
 
 
 async def counts(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Counts:
