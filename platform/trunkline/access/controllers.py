@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from trunkline.access.schemas import ConnectSessionCreated, ConnectSessionIn, ConnectSessionOut
 from trunkline.access.service import AccessService
@@ -11,17 +13,17 @@ from trunkline.kernel.principal import Principal
 
 
 class ConnectSessionController(Controller):
-    path = "/connect-sessions"
+    path = "/v1/connect-sessions"
     tags = ("Connect sessions",)
 
     @post(summary="Let one of your users connect an account")
     async def create(
         self,
-        db: Database,
-        access: AccessService,
-        tenant_id: UUID,
-        principal: Principal,
-        data: ConnectSessionIn,
+        db: NamedDependency[Database],
+        access: NamedDependency[AccessService],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        data: JSONBody[ConnectSessionIn],
     ) -> ConnectSessionCreated:
         """Hand the token to your page, which passes it to `Trunkline.open`: good once, for ten minutes."""
         async with db.tenant(tenant_id) as session:
@@ -29,7 +31,11 @@ class ConnectSessionController(Controller):
 
     @get("/{session_id:uuid}", summary="How far a connect session has come")
     async def status(
-        self, db: Database, access: AccessService, tenant_id: UUID, session_id: UUID
+        self,
+        db: NamedDependency[Database],
+        access: NamedDependency[AccessService],
+        tenant_id: NamedDependency[UUID],
+        session_id: FromPath[UUID],
     ) -> ConnectSessionOut:
         async with db.tenant(tenant_id) as session:
             return await access.status(session, tenant_id, session_id)

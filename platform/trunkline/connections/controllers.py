@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from trunkline.connections.schemas import ConfirmIn, ConnectionList, ConnectionOut
 from trunkline.connections.service import ConnectionService
@@ -11,12 +13,15 @@ from trunkline.kernel.principal import Principal
 
 
 class ConnectionController(Controller):
-    path = "/connections"
+    path = "/v1/connections"
     tags = ("Connections",)
 
     @get(summary="The tenant's connections, newest first")
     async def list_connections(
-        self, db: Database, connections: ConnectionService, tenant_id: UUID
+        self,
+        db: NamedDependency[Database],
+        connections: NamedDependency[ConnectionService],
+        tenant_id: NamedDependency[UUID],
     ) -> ConnectionList:
         async with db.tenant(tenant_id) as session:
             found = await connections.list(session, tenant_id)
@@ -25,11 +30,11 @@ class ConnectionController(Controller):
     @post("/confirm", status_code=200, summary="Confirm a connection that the widget reported")
     async def confirm(
         self,
-        db: Database,
-        connections: ConnectionService,
-        tenant_id: UUID,
-        principal: Principal,
-        data: ConfirmIn,
+        db: NamedDependency[Database],
+        connections: NamedDependency[ConnectionService],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        data: JSONBody[ConfirmIn],
     ) -> ConnectionOut:
         """`code` as the widget's `connected` event carried it: good once, for ten minutes.
 
@@ -41,7 +46,11 @@ class ConnectionController(Controller):
 
     @get("/{connection_id:uuid}", summary="One connection")
     async def get_connection(
-        self, db: Database, connections: ConnectionService, tenant_id: UUID, connection_id: UUID
+        self,
+        db: NamedDependency[Database],
+        connections: NamedDependency[ConnectionService],
+        tenant_id: NamedDependency[UUID],
+        connection_id: FromPath[UUID],
     ) -> ConnectionOut:
         async with db.tenant(tenant_id) as session:
             return ConnectionOut.of(await connections.get(session, tenant_id, connection_id))
@@ -51,11 +60,11 @@ class ConnectionController(Controller):
     )
     async def disconnect(
         self,
-        db: Database,
-        connections: ConnectionService,
-        tenant_id: UUID,
-        principal: Principal,
-        connection_id: UUID,
+        db: NamedDependency[Database],
+        connections: NamedDependency[ConnectionService],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connection_id: FromPath[UUID],
     ) -> ConnectionOut:
         """Records and recipes stay; the connection can be reconnected to the same account."""
         async with db.tenant(tenant_id) as session:

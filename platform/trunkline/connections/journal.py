@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.audit.service import append
 from trunkline.connections.models import Connection
+from trunkline.health.issues import open_issue, resolve_issues
 from trunkline.kernel.principal import Principal
 
 
@@ -33,12 +34,8 @@ async def audited(
 
 
 async def problem(session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str) -> None:
-    from trunkline.health.issues import open_issue
-
     await open_issue(session, tenant_id, connection_id, cause)
 
 
 async def solved(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
-    from trunkline.health.issues import resolve_issues
-
     await resolve_issues(session, tenant_id, connection_id)

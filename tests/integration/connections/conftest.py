@@ -1,0 +1,355 @@
+"""The web application with connections and widget, a real database, and the sandbox's HubSpot over HTTP."""
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import httpx2
+import pytest
+import uvicorn
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+
+from trunkline.access.controllers import ConnectSessionController
+from trunkline.access.service import AccessService
+from trunkline.connections.controllers import ConnectionController
+from trunkline.connections.cookies import flow_cookie
+from trunkline.connections.service import ConnectionService
+from trunkline.kernel.db import OPERATOR, Database
+from trunkline.kernel.egress import Egress
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.sandbox.app import create_sandbox
+from trunkline.sdk.endpoints import Endpoints
+from trunkline.sdk.registry import Connectors
+from trunkline.sdk.simulator_oauth import OAuthClient
+from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.service import Vault
+from trunkline.web import create_app
+from trunkline.work.queue import WorkQueue
+from trunkline_connectors.catalogue import manifests
+from trunkline_connectors.hubspot.simulator import HubSpotSimulator
+from trunkline_tenants.dependencies import DEPENDENCIES
+from trunkline_tenants.directory import Directory
+from trunkline_tenants.guards import AccessGuard
+from trunkline_tenants.logins import Logins
+from trunkline_tenants.middleware import Authentication
+from trunkline_tenants.throttle import Throttle
+from trunkline_ui.auth import AuthPages
+from trunkline_ui.rendering import error_page, template_config
+from trunkline_ui.widget.controllers import ROUTES
+
+ORIGIN = "http://127.0.0.1:8700"
+PRODUCT = "http://localhost:9999"
+PASSWORD = "correct horse battery"
+CLIENT = OAuthClient("app-1", "very-secret", (f"{ORIGIN}/oauth/callback/hubspot",), "Trunkline")
+
+
+class Listener:
+    """Records what a connection's life tells others."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    async def activated(self, session, connection, suggested, principal) -> None:
+        self.heard.append(("activated", connection.id, tuple(suggested), principal.kind))
+
+    async def reconnected(self, session, connection) -> None:
+        self.heard.append(("reconnected", connection.id))
+
+    async def stopped(self, session, connection) -> None:
+        self.heard.append(("stopped", connection.id))
+
+
+@pytest.fixture
+def hubspot() -> Iterator[SimpleNamespace]:
+    simulator = HubSpotSimulator(clients=[CLIENT])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_sandbox([simulator]), port=0, log_level="error", lifespan="on", access_log=False, ws="none"
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    accounts = [account.id for account in simulator.accounts]
+    yield SimpleNamespace(
+        sim=simulator, url=f"http://127.0.0.1:{port}", accounts=accounts, oauth=simulator.oauth
+    )
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def settings(hubspot, tmp_path) -> Settings:
+    return Settings(public_url=ORIGIN, sandbox_url=hubspot.url, data=tmp_path)
+
+
+@pytest.fixture
+async def egress(settings) -> AsyncIterator[Egress]:
+    made = Egress(settings)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def make_service(settings, egress, tmp_path):
+    """A ConnectionService as another process would have it: its own database pool and vault."""
+
+    def make(db: Database, events=None) -> ConnectionService:
+        vault = Vault(LocalKeyFile(tmp_path / "wrapping.key"))
+        connectors = Connectors(manifests())
+        return ConnectionService(
+            settings, db, connectors, Endpoints(settings), egress, vault, WorkQueue(), events
+        )
+
+    return make
+
+
+@pytest.fixture
+def events() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+async def connections(db, make_service, events) -> ConnectionService:
+    service = make_service(db, events)
+    async with db.tenant(OPERATOR) as session:
+        await service.register_oauth_client(
+            session, OPERATOR, "hubspot", client_id=CLIENT.client_id, secret=CLIENT.client_secret
+        )
+    return service
+
+
+@post("/portal/connections/start", status_code=303)
+async def start(
+    request: Request[Any, Any, Any],
+    db: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    connections: NamedDependency[ConnectionService],
+    tenant_id: NamedDependency[UUID],
+    principal: NamedDependency[Principal],
+) -> Response[None]:
+    """As the portal does it."""
+    form = await request.form()
+    connection_id = form.get("connection_id")
+    async with db.tenant(tenant_id) as session:
+        begun = await connections.begin(
+            session,
+            tenant_id,
+            principal,
+            "hubspot",
+            connection_id=UUID(connection_id) if connection_id else None,
+        )
+    cookie = flow_cookie(begun, secure=settings.secure)
+    return Response(None, status_code=303, headers={"location": begun.url}, cookies=[cookie])
+
+
+@pytest.fixture
+async def world(db, settings, connections, hubspot) -> SimpleNamespace:
+    """Two tenants with an owner each, an API key, and the application."""
+    directory, logins = Directory(db), Logins(db, Throttle(None))
+    connectors = Connectors(manifests())
+    access = AccessService(settings, db, connectors, connections)
+    tenants = {}
+    for slug in ("globex", "initech"):
+        tenants[slug] = await directory.create_tenant(slug, slug.title())
+        user = await directory.create_user(f"owner@{slug}.example", f"Owner {slug}", PASSWORD)
+        await directory.set_member(tenants[slug].id, user.id, "owner")
+    key, _ = await directory.create_api_key("product")
+    app = create_app(
+        settings,
+        {
+            "settings": settings,
+            "db": db,
+            "directory": directory,
+            "logins": logins,
+            "connections": connections,
+            "connectors": connectors,
+            "endpoints": Endpoints(settings),
+            "access": access,
+        },
+        api=[ConnectionController, ConnectSessionController],
+        pages=[AuthPages, start, *ROUTES],
+        error_page=error_page,
+        guards=[AccessGuard(settings, directory)],
+        middleware=[Authentication(settings, directory, logins)],
+        dependencies=DEPENDENCIES,
+        template_config=template_config(),
+    )
+    return SimpleNamespace(app=app, tenants=tenants, key=key, access=access, tenant=tenants["globex"].id)
+
+
+class Browser:
+    """Cookies, redirects by hand, and a person at the provider's consent page."""
+
+    def __init__(self, world, hubspot) -> None:
+        self.hubspot = hubspot
+        self.client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(world.app), base_url=ORIGIN, headers={"origin": ORIGIN}
+        )
+        self.provider = httpx2.AsyncClient(base_url=hubspot.url)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        await self.provider.aclose()
+
+    async def sign_in(self, slug: str = "globex") -> None:
+        await self.client.get("/login")
+        form = {
+            "email": f"owner@{slug}.example",
+            "password": PASSWORD,
+            "csrf_token": self.client.cookies["trunkline_form"],
+        }
+        answer = await self.client.post("/login", data=form)
+        assert answer.status_code == 303, answer.text
+
+    async def csrf(self, db) -> str:
+        from sqlalchemy import text
+
+        async with db.system() as session:
+            return str(
+                await session.scalar(text("select csrf from login_sessions order by created_at desc limit 1"))
+            )
+
+    async def consent(self, url: str, account: str, decision: str = "connect") -> str:
+        """Approves at the provider; the address that it sends the browser back to."""
+        shown = await self.provider.get(url)
+        assert shown.status_code == 200, shown.text
+        request = shown.text.partition('name="request" value="')[2].partition('"')[0]
+        action = urlsplit(url).path
+        answer = await self.provider.post(
+            action, data={"request": request, "account": account, "decision": decision}
+        )
+        return answer.headers["location"]
+
+    async def back(self, location: str) -> httpx2.Response:
+        return await self.client.get(location.removeprefix(ORIGIN))
+
+
+@pytest.fixture
+async def make_browser(world, hubspot) -> AsyncIterator[Any]:
+    made: list[Browser] = []
+
+    def make() -> Browser:
+        made.append(Browser(world, hubspot))
+        return made[-1]
+
+    yield make
+    for browser in made:
+        await browser.close()
+
+
+@pytest.fixture
+async def browser(make_browser) -> Browser:
+    return make_browser()
+
+
+@pytest.fixture
+async def product(world) -> AsyncIterator[httpx2.AsyncClient]:
+    """The product's backend."""
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(world.app),
+        base_url=ORIGIN,
+        headers={"authorization": f"Bearer {world.key}"},
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def connect(browser, db, hubspot):
+    """A person connects (or reconnects) in the portal; the callback's answer."""
+
+    async def run(account: str | None = None, connection_id: UUID | None = None, **more: Any):
+        if "trunkline_session" not in browser.client.cookies:
+            await browser.sign_in()
+        form = {"csrf_token": await browser.csrf(db)}
+        if connection_id:
+            form["connection_id"] = str(connection_id)
+        begun = await browser.client.post("/portal/connections/start", data=form)
+        assert begun.status_code == 303, begun.text
+        location = await browser.consent(begun.headers["location"], account or hubspot.accounts[0], **more)
+        return await browser.back(location)
+
+    return run
+
+
+@pytest.fixture
+def connected(connect):
+    """The id of a connection that the portal just made."""
+
+    async def run(account: str | None = None) -> UUID:
+        answer = await connect(account)
+        assert answer.status_code == 303, answer.text
+        return UUID(answer.headers["location"].rpartition("/")[2])
+
+    return run
+
+
+@pytest.fixture
+def exchanges(hubspot):
+    """How many code exchanges, of whatever outcome, reached the provider."""
+
+    def count(kind: str = "authorization_code") -> int:
+        return sum(number for (_, grant, _), number in hubspot.oauth.token_calls.items() if grant == kind)
+
+    return count
+
+
+@pytest.fixture
+def widget(product, hubspot):
+    """The widget's path, step by step, as its scripts take it."""
+
+    class Widget:
+        async def session(self, **changes: Any) -> dict[str, Any]:
+            body = {
+                "tenant": "globex",
+                "end_user": {"id": "user-1", "name": "Maya Chen"},
+                "connectors": ["hubspot"],
+                "recipes": ["contacts"],
+                "origin": PRODUCT,
+                **changes,
+            }
+            answer = await product.post("/v1/connect-sessions", json=body)
+            assert answer.status_code == 201, answer.text
+            return answer.json()
+
+        async def redeem(self, browser: Browser, session: dict[str, Any]) -> str:
+            path = f"/widget/sessions/{session['id']}/redeem"
+            answer = await browser.client.post(path, json={"token": session["token"]})
+            assert answer.status_code == 200, answer.text
+            assert "Read contacts" in answer.json()["html"]
+            return answer.json()["frame_key"]
+
+        async def authorize(self, browser: Browser, session: dict[str, Any], key: str, **headers: str):
+            form = {"frame_key": key, "connector": "hubspot", "nonce": "nonce-of-the-frame-1"}
+            path = f"/widget/sessions/{session['id']}/authorize"
+            return await browser.client.post(path, data=form, headers=headers)
+
+        async def status(self, browser: Browser, session: dict[str, Any], key: str) -> dict[str, Any]:
+            path = f"/widget/sessions/{session['id']}/status"
+            return (await browser.client.post(path, json={"frame_key": key})).json()
+
+        async def finish(self, browser: Browser, account: str | None = None, **changes: Any):
+            """(session, answer of the popup's last page)."""
+            session = await self.session(**changes)
+            key = await self.redeem(browser, session)
+            begun = await self.authorize(browser, session, key)
+            assert begun.status_code == 303, begun.text
+            location = await browser.consent(begun.headers["location"], account or hubspot.accounts[0])
+            return session, await browser.back(location)
+
+        async def confirm(self, code: str, tenant: str = "globex"):
+            return await product.post("/v1/connections/confirm", json={"code": code, "tenant": tenant})
+
+    return Widget()
+
+
+def state_of(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["state"][0]

@@ -1,0 +1,73 @@
+"""Where providers send the browser back to: the end of the portal's and the widget's flow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from trunkline.connections.cookies import digest, spent_cookie
+from trunkline.connections.errors import FlowRefusedError
+from trunkline.connections.service import ConnectionService
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.sdk.registry import Connectors
+from trunkline_tenants.cookies import flash_cookie
+from trunkline_ui.rendering import Page
+from trunkline_ui.widget.pages import popup
+
+
+@get(
+    "/oauth/callback/{connector:str}",
+    include_in_schema=False,
+    opt={"public": True, "session": True, "popup": True},
+)
+async def oauth_callback(
+    request: Request[Any, Any, Any],
+    settings: NamedDependency[Settings],
+    connections: NamedDependency[ConnectionService],
+    connectors: NamedDependency[Connectors],
+    connector: FromPath[str],
+) -> Page | Response[None]:
+    label = connectors.get(connector).label
+    query = _single(request)
+    signed_in = request.scope.get("user")
+    principal = signed_in if isinstance(signed_in, Principal) else None
+    spent = spent_cookie(digest(query.get("state", "")), secure=settings.secure)
+    try:
+        done = await connections.finish(connector, query, request.cookies, principal)
+    except FlowRefusedError as error:
+        answer = popup(
+            f"{label} was not connected",
+            error.message,
+            status=error.status,
+            nonce=error.nonce,
+            code=error.code,
+            back=error.back if error.via == "portal" else "",
+        )
+        if error.via:
+            answer.cookies.append(spent)
+        return answer
+    if done.via == "portal":
+        verb = "reconnected" if done.purpose == "reconnect" else "connected"
+        flash = flash_cookie(settings, f"{label} is {verb}.")
+        target = f"/portal/connections/{done.connection_id}"
+        return Response(None, status_code=303, headers={"location": target}, cookies=[spent, flash])
+    answer = popup(
+        f"{label} is connected",
+        f"Access was given for {done.account_label}.",
+        ok=True,
+        nonce=done.nonce,
+        code=done.code,
+        connection_id=str(done.connection_id),
+        account=done.account_label,
+    )
+    answer.cookies.append(spent)
+    return answer
+
+
+def _single(request: Request[Any, Any, Any]) -> Mapping[str, str]:
+    """A parameter given twice is no parameter (RFC 6749, 3.1)."""
+    given = request.query_params
+    return {name: values[0] for name in given if len(values := given.getall(name)) == 1}
