@@ -45,16 +45,17 @@ class Gate:
         self._sleep = sleep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        asked: Any = scope
+        if asked["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"].rstrip("/") or "/"
+        path = asked["path"].rstrip("/") or "/"
         if self._simulator.is_page(path):
             await self._app(scope, receive, send)
             return
         struck = self._simulator.faults.take(path)
         names = "+".join(fault.kind for fault in struck)
-        method = str(scope["method"])
+        method = str(asked["method"])
 
         def note(status: int) -> None:
             self._simulator.log.note(method, self._simulator.redact(path), status, names)
@@ -69,7 +70,7 @@ class Gate:
             await _send_reply(reply, send)
             return
         if kind == "empty":
-            scope[EMPTY_PAGE] = True  # type: ignore[literal-required]
+            asked[EMPTY_PAGE] = True
         await self._app(scope, receive, _Cut(send, note) if kind == "truncated" else _Noted(send, note))
 
 
@@ -90,7 +91,7 @@ class _Cut:
     def __init__(self, send: Send, note: Callable[[int], None]) -> None:
         self._send = send
         self._note = note
-        self._start: Message | None = None
+        self._start: Any = None
         self._body = bytearray()
 
     async def __call__(self, message: Message) -> None:
