@@ -12,7 +12,6 @@ from trunkline.connections.jobs import expire_pending
 from trunkline.kernel.clock import now
 from trunkline.work.lease import Done
 
-
 ORIGIN = "http://127.0.0.1:8700"
 PRODUCT = "http://localhost:9999"
 
