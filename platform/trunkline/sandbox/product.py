@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import msgspec
@@ -108,13 +108,15 @@ def create_product(
         tenant = person_of(request).tenant
         with _sentences(trunkline_url):
             connection = current_connection(rows(await api.connections(tenant), "connections"))
-            contacts = await api.contacts(tenant) if connection else {}
-            found = rows(contacts, "records")
-            total = contacts.get("total") if isinstance(contacts, dict) else None
+            if connection is None:
+                return {"connection": None, "contacts": [], "count": 0, "running": False}
+            found = rows(await api.contacts(tenant), "records")
+            count, running = progress(rows(await api.runs(tenant, connection["id"]), "runs"))
             return {
                 "connection": connection,
                 "contacts": [shown(row) for row in found],
-                "count": str(total) if isinstance(total, int) else f"{len(found)}{'+' * (len(found) >= 20)}",
+                "count": count,
+                "running": running,
             }
 
     @contextlib.asynccontextmanager
@@ -161,9 +163,17 @@ def current_connection(found: Sequence[Mapping[str, Any]]) -> dict[str, str] | N
         return None
     best = min(usable, key=lambda connection: order.index(connection["state"]))
     return {
+        "id": quote(str(best.get("id", "")), safe=""),
         "state": str(best["state"]),
         "account": str(best.get("account_label") or best.get("name") or ""),
     }
+
+
+def progress(runs: Sequence[Mapping[str, Any]]) -> tuple[int, bool]:
+    """(contacts that have arrived, whether the first sync is still running), from the newest runs."""
+    count = sum(int(run.get("created", 0)) - int(run.get("deleted", 0)) for run in runs)
+    finished = any(run.get("state") == "succeeded" for run in runs)
+    return max(0, count), not finished
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, str]:

@@ -39,6 +39,11 @@ class TrunklineApi:
         query = {"tenant": tenant, "limit": 20}
         return await self._send("GET", "records/contact", params=query)
 
+    async def runs(self, tenant: str, connection_id: str) -> Any:
+        """4. How far the sync is."""
+        query = {"tenant": tenant, "stream": "contacts"}
+        return await self._send("GET", f"connections/{connection_id}/runs", params=query)
+
     async def close(self) -> None:
         await self._client.aclose()
 

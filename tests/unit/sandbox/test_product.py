@@ -22,6 +22,7 @@ class StandIn:
             "/v1/connections/confirm": (200, {"id": "c1", "state": "active"}),
             "/v1/connections": (200, {"connections": []}),
             "/v1/records/contact": (200, {"records": []}),
+            "/v1/connections/c1/runs": (200, {"runs": []}),
         }
 
     def __call__(self, request):
@@ -74,18 +75,31 @@ async def test_the_other_customer_after_switching(http, trunkline):
 async def test_status_shows_the_connection_and_its_contacts(http, trunkline):
     connection = {"connector": "hubspot", "state": "active", "account_label": "Northwind", "id": "c1"}
     trunkline.answers["/v1/connections"] = (200, {"connections": [connection]})
-    records = [{"fields": {"first_name": "Ann", "last_name": "<b>", "email": "a@x"}}] * 20
-    trunkline.answers["/v1/records/contact"] = (200, {"records": records})
+    records = [{"data": {"first_name": "Ann", "last_name": "<b>", "email": "a@x"}}] * 20
+    trunkline.answers["/v1/records/contact"] = (200, {"records": records, "next": "x"})
+    first = {"state": "running", "created": 400, "deleted": 0}
+    trunkline.answers["/v1/connections/c1/runs"] = (200, {"runs": [first], "next": None})
     body = (await http.get("/status")).json()
-    assert body["connection"] == {"state": "active", "account": "Northwind"}
+    assert body["connection"] == {"id": "c1", "state": "active", "account": "Northwind"}
     assert body["contacts"][0] == {"name": "Ann <b>", "email": "a@x"}
-    assert body["count"] == "20+"
-    trunkline.answers["/v1/records/contact"] = (200, {"records": records, "total": 4884})
-    assert (await http.get("/status")).json()["count"] == "4884"
+    assert (body["count"], body["running"]) == (400, True)
+    done = [
+        {"state": "running", "created": 2, "deleted": 3},
+        {**first, "state": "succeeded", "created": 4884},
+    ]
+    trunkline.answers["/v1/connections/c1/runs"] = (200, {"runs": done, "next": None})
+    body = (await http.get("/status")).json()
+    assert (body["count"], body["running"]) == (4883, False)
+    assert {request.url.params["tenant"] for request in trunkline.asked} == {"globex"}
 
 
 async def test_nothing_connected_reads_no_records(http, trunkline):
-    assert (await http.get("/status")).json() == {"connection": None, "contacts": [], "count": "0"}
+    assert (await http.get("/status")).json() == {
+        "connection": None,
+        "contacts": [],
+        "count": 0,
+        "running": False,
+    }
     assert [request.url.path for request in trunkline.asked] == ["/v1/connections"]
 
 
@@ -136,7 +150,7 @@ async def test_the_page_is_strict_and_shows_the_real_code(http):
 
 def test_the_connection_that_works_is_shown_first():
     found = [{"connector": "hubspot", "state": s} for s in ("disconnected", "reconnect_required", "active")]
-    assert current_connection(found) == {"state": "active", "account": ""}
+    assert current_connection(found) == {"id": "", "state": "active", "account": ""}
     assert current_connection(found[:1]) is None
     assert current_connection([{"connector": "other", "state": "active"}]) is None
 

@@ -8,23 +8,15 @@ const acme = (() => {
     paused: ["Paused", "Nothing is read at the moment."],
     reconnect_required: ["Reconnect needed", "HubSpot no longer lets us in. Connect the same account again."],
   };
-  let before = null;
-  let still = 0;
-
   function say(text, kind) {
     const box = find("message");
     box.textContent = text;
     box.className = text ? `message ${kind}` : "message";
   }
 
-  function show({ connection, contacts, count }) {
+  function show({ connection, contacts, count, running }) {
     const state = connection?.state ?? "none";
-    const number = Number.parseInt(count, 10);
-    still = before === count ? still + 1 : 0;
-    before = count;
-    // A count that stood still for three looks is taken as the end of the first sync.
-    const running = state === "active" && (number === 0 || still < 3);
-    const grouped = `${number.toLocaleString("en")}${count.endsWith("+") ? "+" : ""}`;
+    const grouped = count.toLocaleString("en");
     const [badge, text] = words[state] ?? [
       "Connected",
       running ? `Connected, first sync running: ${grouped} contacts` : `Connected: ${grouped} contacts`,
