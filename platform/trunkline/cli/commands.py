@@ -80,35 +80,33 @@ def _add_processes(cli: click.Group, composition: "Composition") -> None:
             logs.configure(settings, "web")
             serve([(composition.web_app(settings), listener)], settings)
 
-    if run_worker := composition.run_worker:
+    @cli.command()
+    def worker() -> None:
+        """Run syncs and other background work; start as many as needed."""
+        from trunkline.cli.attach import attach
+        from trunkline.cli.serving import run_until_signal
+        from trunkline.kernel import logs
 
-        @cli.command()
-        def worker() -> None:
-            """Run syncs and other background work; start as many as needed."""
-            from trunkline.cli.attach import attach
-            from trunkline.cli.serving import run_until_signal
-            from trunkline.kernel import logs
+        settings = attach(Settings.load())
+        logs.configure(settings, "worker")
+        run_until_signal(lambda stop: composition.run_worker(settings, stop))
 
-            settings = attach(Settings.load())
-            logs.configure(settings, "worker")
-            run_until_signal(lambda stop: run_worker(settings, stop))
+    @cli.command()
+    def sandbox() -> None:
+        """Serve a simulated CRM, and a product page that embeds Trunkline."""
+        from trunkline.cli.serving import bind, serve
+        from trunkline.kernel import logs
 
-    if sandbox_app := composition.sandbox_app:
-
-        @cli.command()
-        def sandbox() -> None:
-            """Serve a simulated CRM, and a product page that embeds Trunkline."""
-            from trunkline.cli.serving import bind, serve
-            from trunkline.kernel import logs
-
-            settings = Settings.load()
-            logs.configure(settings, "sandbox")
+        settings = Settings.load()
+        logs.configure(settings, "sandbox")
+        with (
+            bind(settings.host, settings.sandbox_port, "TRUNKLINE_SANDBOX_PORT") as provider,
+            bind(settings.host, settings.product_port, "TRUNKLINE_PRODUCT_PORT") as product,
+        ):
             apps = [
-                (sandbox_app(settings), bind(settings.host, settings.sandbox_port, "TRUNKLINE_SANDBOX_PORT"))
+                (composition.sandbox_app(settings), provider),
+                (composition.product_app(settings), product),
             ]
-            if composition.product_app:
-                listener = bind(settings.host, settings.product_port, "TRUNKLINE_PRODUCT_PORT")
-                apps.append((composition.product_app(settings), listener))
             serve(apps, settings)
 
 
@@ -127,30 +125,26 @@ def _add_database(cli: click.Group, composition: "Composition") -> None:
             f"The database was already at {after}." if before == after else f"The database is now at {after}."
         )
 
-    if seed_demo := composition.seed_demo:
+    @cli.command()
+    def seed() -> None:
+        """Add the demo data where it is missing; shows the logins."""
+        from trunkline.cli.attach import with_database
+        from trunkline.cli.table import doorways_text
+        from trunkline.kernel import migrate as migrations
 
-        @cli.command()
-        def seed() -> None:
-            """Add the demo data where it is missing; shows the logins."""
-            from trunkline.cli.attach import with_database
-            from trunkline.cli.table import doorways_text
-            from trunkline.kernel import migrate as migrations
+        async def run(settings: Settings) -> "Sequence[Doorway]":
+            return await composition.seed_demo(settings)
 
-            async def run(settings: Settings) -> "Sequence[Doorway]":
-                return await seed_demo(settings)
-
-            with with_database(Settings.load()) as settings:
-                if migrations.current(settings.database_url) != migrations.head():
-                    raise Failure(
-                        "The database is not at this version's schema: run `trunkline migrate` first."
-                    )
-                click.echo(doorways_text(asyncio.run(run(settings))))
+        with with_database(Settings.load()) as settings:
+            if migrations.current(settings.database_url) != migrations.head():
+                raise Failure("The database is not at this version's schema: run `trunkline migrate` first.")
+            click.echo(doorways_text(asyncio.run(run(settings))))
 
 
 def _add_doctor(cli: click.Group) -> None:
     @cli.command()
     def doctor() -> None:
-        """Say what is configured, reachable and migrated, and what is wrong.
+        """Say what is configured and reachable, and what is wrong.
 
         Ends with exit code 1 when something is.
         """

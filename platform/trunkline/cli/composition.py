@@ -27,11 +27,11 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
 
     web_app: Callable[[Settings], Any]
     """Settings with both URLs filled in -> ASGI application."""
-    run_worker: Callable[[Settings, asyncio.Event], Awaitable[None]] | None = None
+    run_worker: Callable[[Settings, asyncio.Event], Awaitable[None]]
     """Runs until the event is set, then ends its work within `settings.shutdown_seconds`."""
-    sandbox_app: Callable[[Settings], Any] | None = None
-    product_app: Callable[[Settings], Any] | None = None
-    seed_demo: Callable[[Settings], Awaitable[Sequence[Doorway]]] | None = None
+    sandbox_app: Callable[[Settings], Any]
+    product_app: Callable[[Settings], Any]
+    seed_demo: Callable[[Settings], Awaitable[Sequence[Doorway]]]
     """Idempotent; called after the migrations."""
     command: tuple[str, ...] = (sys.executable, "-m", "trunkline.main")
     """How `up` starts its children: this, then the name of a subcommand."""

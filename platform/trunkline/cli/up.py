@@ -61,15 +61,10 @@ class Up:
 
     def _ports(self) -> list[tuple[int, str]]:
         ports = [(self._settings.port, "TRUNKLINE_PORT")]
-        if self._has_sandbox:
+        if self._demo:
             ports.append((self._settings.sandbox_port, "TRUNKLINE_SANDBOX_PORT"))
-            if self._composition.product_app:
-                ports.append((self._settings.product_port, "TRUNKLINE_PRODUCT_PORT"))
+            ports.append((self._settings.product_port, "TRUNKLINE_PRODUCT_PORT"))
         return ports
-
-    @property
-    def _has_sandbox(self) -> bool:
-        return self._demo and self._composition.sandbox_app is not None
 
     def _check_ports(self) -> None:
         for port, variable in self._ports():
@@ -92,7 +87,7 @@ class Up:
                 database_url=settings.database_url or servers.database_url,
                 valkey_url=settings.valkey_url or servers.valkey_url,
             )
-        if self._has_sandbox:
+        if self._demo:
             settings = msgspec.structs.replace(
                 settings,
                 sandbox_url=settings.sandbox_url or f"http://{settings.host}:{settings.sandbox_port}",
@@ -108,18 +103,14 @@ class Up:
         logs.configure(msgspec.structs.replace(self._settings, log_level="warning"), "up")
         say("Bringing the database up to date ...")
         upgrade(self._settings.database_url)
-        if self._demo and self._composition.seed_demo and not self._stop.is_set():
+        if self._demo and not self._stop.is_set():
             say("Making sure that the demo data is there ...")
             return asyncio.run(_seed(self._composition, self._settings))
         return [Doorway(audience="Everybody", address=self._settings.origin)]
 
     def _start_workers(self) -> None:
         settings = self._settings
-        names = ["web"]
-        if self._composition.run_worker:
-            names.append("worker")
-        if self._has_sandbox:
-            names.insert(0, "sandbox")
+        names = ["sandbox", "web", "worker"] if self._demo else ["web", "worker"]
         env = {
             "TRUNKLINE_DATA": str(settings.data),
             "TRUNKLINE_DATABASE_URL": settings.database_url,
@@ -178,8 +169,6 @@ class Up:
 
 
 async def _seed(composition: Composition, settings: Settings) -> Sequence[Doorway]:
-    if composition.seed_demo is None:
-        return []
     return await composition.seed_demo(settings)
 
 
