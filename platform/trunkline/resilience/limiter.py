@@ -1,8 +1,9 @@
 """Rate budgets of connections and tenants, shared by all workers through Valkey.
 
 GCRA: a bucket of N requests in W seconds gives a burst of b = max(1, N // 10) and then one each
-W / (N + 1 - b), so that no window of W seconds, wherever it begins, sees more than N. Valkey holds only ids and times, which
-expire. While it is away each process spends half the rate divided by an assumed number of workers.
+W / (N + 1 - b), so that no window of W seconds, wherever it begins, sees more than N. Valkey holds only
+ids and times, which expire. While it is away each process spends half the rate divided by an assumed number
+of workers.
 """
 
 import asyncio
@@ -108,7 +109,7 @@ class RateLimiter:
             self._away(error)
 
     async def _shared(self, penalty: str, buckets: Sequence[_Bucket], cost: int) -> float:
-        now = -1 if self._clock is None else int(self._clock() * _MICRO)
+        now = -1 if self._clock is None else round(self._clock() * _MICRO)
         numbers = [number for bucket in buckets for number in (bucket.interval, bucket.tolerance)]
         wait = await self._script(
             keys=[penalty, *(bucket.key for bucket in buckets)], args=[now, cost, *numbers]
@@ -134,7 +135,7 @@ class RateLimiter:
         return _Bucket(key, interval, interval * cost)
 
     def _local_now(self) -> int:
-        return int((self._clock or time.time)() * _MICRO)
+        return round((self._clock or time.time)() * _MICRO)
 
     async def _shared_now(self) -> int:
         if self._clock is not None:

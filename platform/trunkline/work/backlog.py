@@ -187,4 +187,4 @@ async def take_back(session: AsyncSession, handed: Sequence[HandOut]) -> None:
 async def overdue_unknown(session: AsyncSession, kinds: Sequence[str]) -> dict[str, int]:
     """Kinds that this version cannot do and nobody else does either: how many are due since a minute."""
     rows = await session.execute(_OVERDUE_UNKNOWN, {"kinds": list(kinds)})
-    return dict(rows.tuples().all())
+    return {row["kind"]: row["count"] for row in rows.mappings()}

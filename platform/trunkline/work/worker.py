@@ -31,6 +31,7 @@ FORGOTTEN_SECONDS = 1.0
 """What arq has not begun by then was forgotten by Valkey: it is begun without it."""
 UNKNOWN_SECONDS = 60.0
 LEAVE_SECONDS = 1.0
+CANCEL_ROUNDS = 5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _random = random.SystemRandom()
@@ -65,6 +66,18 @@ async def run_worker(
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+async def _end(tasks: "Sequence[asyncio.Task[None]]") -> None:
+    """Cancel until they have ended: a library may swallow a cancellation that meets its own time-out."""
+    for _ in range(CANCEL_ROUNDS):
+        pending = [task for task in tasks if not task.done()]
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.3)
+    log.warning("tasks left behind", tasks=[task.get_name() for task in tasks if not task.done()])
 
 
 class _Process:
@@ -111,13 +124,10 @@ class _Process:
         finally:
             stopped.cancel()
             await self._leave(dispatching)
-            for task in others:
-                if not task.done():
-                    task.cancel()
-            ends = await asyncio.gather(dispatching, *others, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):  # a defect: none of these ends by itself
-                raise end
+            await _end([dispatching, *others])
+        for task in (dispatching, *others):
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error  # a defect: none of these ends by itself
         log.info("worker stopped", holder=self._holder)
 
     async def _leave(self, dispatching: "asyncio.Task[None]") -> None:

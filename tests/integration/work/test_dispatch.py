@@ -1,0 +1,143 @@
+"""Leasing due work: fairly, within caps, by one at a time, and only what is known."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from trunkline.kernel.db import Database
+from trunkline.work import backlog as sql
+from trunkline.work.backlog import HandOut
+from trunkline.work.dispatcher import Dispatcher
+from trunkline.work.fairness import Caps
+
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def dispatcher(db: Database, *kinds: str, caps: Caps | None = None) -> Dispatcher:
+    return Dispatcher(db, kinds or ("note",), lease_seconds=15, caps=caps or Caps())
+
+
+async def leased(one: Dispatcher, free: int) -> list[HandOut]:
+    while True:
+        batch = await one.lease(free)
+        if batch is not None:
+            return list(batch.handed)
+        await asyncio.sleep(0.005)
+
+
+async def test_a_thousand_items_of_one_tenant_do_not_delay_anothers(db: Database, backlog) -> None:
+    big, small = uuid4(), uuid4()
+    await backlog.add_many(big, 1000, due_at=PAST)
+    await backlog.add(small, "only one")  # due long after all of them
+    first = await leased(dispatcher(db), 4)
+    assert small in {work.tenant_id for work in first}
+    assert len(first) == 4
+
+
+async def test_turns_with_a_long_backlog(db: Database, backlog, monkeypatch) -> None:
+    """More tenants than are visited in one go; each still gets its turn before anyone gets a second one."""
+    monkeypatch.setattr(sql, "WINDOW", 10)
+    monkeypatch.setattr(sql, "VISITS", 7)
+    monkeypatch.setattr(sql, "PER_TENANT", 2)
+    tenants = [uuid4() for _ in range(12)]
+    for tenant in tenants:
+        await backlog.add_many(tenant, 5, due_at=PAST)
+    one = dispatcher(db)
+    served: list[UUID] = []
+    for _ in range(6):
+        served += [work.tenant_id for work in await leased(one, 2)]
+    assert Counter(served) == Counter(tenants)
+
+
+async def test_nothing_is_left_behind_and_nothing_twice(db: Database, backlog, monkeypatch) -> None:
+    monkeypatch.setattr(sql, "WINDOW", 10)
+    monkeypatch.setattr(sql, "VISITS", 9)
+    tenants = [uuid4() for _ in range(6)]
+    for tenant in tenants:
+        await backlog.add_many(tenant, 20, due_at=PAST)
+    pair = [dispatcher(db, caps=Caps(tenant=1000)) for _ in range(2)]
+    got: list[UUID] = []
+    async with asyncio.timeout(60):
+        while len(got) < 120:
+            for batch in await asyncio.gather(*(leased(one, 5) for one in pair)):
+                got += [work.work_id for work in batch]
+    assert len(set(got)) == 120
+    assert await leased(pair[0], 5) == []
+
+
+async def test_caps_hold_over_several_dispatchers(db: Database, backlog) -> None:
+    tenant, connections = uuid4(), [uuid4(), uuid4()]
+    for connection in connections:
+        for number in range(10):
+            await backlog.add(tenant, f"{connection}:{number}", connection_id=connection)
+    caps = Caps(tenant=5, connection=3)
+    several = [dispatcher(db, caps=caps) for _ in range(3)]
+    for _ in range(3):
+        await asyncio.gather(*(leased(one, 10) for one in several))
+    rows = [row for row in await backlog.rows(tenant) if row.leased]
+    assert len(rows) == 5
+    assert max(Counter(row.connection_id for row in rows).values()) <= 3
+
+
+async def test_an_expired_lease_is_handed_out_again_with_the_next_attempt(
+    db: Database, backlog, tenant: UUID
+) -> None:
+    await backlog.add(tenant, "k")
+    one = dispatcher(db)
+    (first,) = await leased(one, 5)
+    assert await leased(one, 5) == []
+    await backlog.expire(tenant)
+    (second,) = await leased(one, 5)
+    assert (second.work_id, second.attempt) == (first.work_id, first.attempt + 1)
+
+
+async def test_what_is_not_due_or_not_known_stays(db: Database, backlog, tenant: UUID) -> None:
+    await backlog.add(tenant, "later", due_at=datetime.now(UTC) + timedelta(hours=1))
+    await backlog.add(tenant, "unknown", kind="of a newer version", due_at=PAST)
+    one = dispatcher(db)
+    assert await leased(one, 5) == []
+    assert await one.overdue_unknown() == {"of a newer version": 1}
+    newer = dispatcher(db, "note", "of a newer version")
+    assert len(await leased(newer, 5)) == 1
+
+
+async def test_taking_back(db: Database, backlog, tenant: UUID) -> None:
+    await backlog.add(tenant, "k")
+    one = dispatcher(db)
+    handed = await leased(one, 5)
+    await one.take_back(handed)
+    assert len(await leased(one, 5)) == 1
+
+
+async def test_one_dispatches_at_a_time(db: Database, backlog, tenant: UUID) -> None:
+    await backlog.add(tenant, "k")
+    async with db.system() as session:
+        assert await sql.one_at_a_time(session)
+        assert await dispatcher(db).lease(5) is None
+    assert len(await leased(dispatcher(db), 5)) == 1
+
+
+async def test_the_cost_of_looking_grows_with_due_work_only(db: Database, backlog) -> None:
+    """The plans read indexes: sleeping work of many tenants is never scanned."""
+    async with db.tenant(tenant := uuid4()) as session:
+        await session.execute(
+            text(
+                "INSERT INTO work (tenant_id, id, kind, key, due_at) SELECT :tenant, gen_random_uuid(), "
+                "'note', n::text, now() + interval '1 day' FROM generate_series(1, 20000) n"
+            ),
+            {"tenant": tenant},
+        )
+    await backlog.add(uuid4(), "due")
+    async with db.system() as session:
+        await session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        for statement, values in (
+            (sql._DUE, {"kinds": ["note"], "window": 200}),
+            (sql._IN_FLIGHT, {}),
+        ):
+            explain = text("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text)
+            plan = (await session.execute(explain, values)).scalar_one()
+            assert "Seq Scan" not in str(plan)
+            assert plan[0]["Plan"]["Actual Rows"] <= 1
