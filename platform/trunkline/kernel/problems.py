@@ -89,7 +89,7 @@ def exception_handlers(error_page: ErrorPage) -> dict[int | type[Exception], Cal
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         problem, headers, extra = describe(request, error)
         if is_api(request.scope):
-            body = msgspec.to_builtins(problem) | extra
+            body = {"type": problem.type} | msgspec.to_builtins(problem) | extra
             return Response(body, status_code=problem.status, headers=headers, media_type=PROBLEM)
         known = problem.status < 500 and (isinstance(error, TrunklineError) or problem.status in _SENTENCES)
         page = error_page(

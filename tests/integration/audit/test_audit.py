@@ -40,10 +40,13 @@ async def test_entries_of_one_transaction_page_without_gaps(db: Database) -> Non
 
 
 async def test_a_deed_that_fails_leaves_no_entry(db: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def deed() -> None:
         async with db.tenant(A) as session:
             await append(session, ADA, "connection.paused", "connection", "1")
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await deed()
     async with db.tenant(A) as session:
         assert await history(session, A) == []
 
@@ -69,7 +72,7 @@ async def test_nobody_rewrites_history(db: Database, statement: str) -> None:
 async def test_mistakes_of_the_caller_are_refused(db: Database) -> None:
     async with db.tenant(A) as session:
         for wrong in ("paused", "Connection.paused", "connection.paused; drop"):
-            with pytest.raises(ValueError, match="noun.verb"):
+            with pytest.raises(ValueError, match=r"noun\.verb"):
                 await append(session, ADA, wrong, "connection", "1")
         with pytest.raises(ValueError, match="needs a tenant"):
             await append(session, SYSTEM, "connection.paused", "connection", "1")

@@ -101,7 +101,7 @@ class Console(Controller):
 
 class Api(Controller):
     path = "/v1"
-    tags = ["Demo"]
+    tags = ("Demo",)
 
     @get("/whoami", summary="Who calls")
     async def whoami(

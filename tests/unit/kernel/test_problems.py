@@ -101,7 +101,7 @@ async def test_an_unexpected_error_is_logged_and_not_told(client: AsyncClient) -
     assert answer.status_code == 500
     assert "hunter2" not in answer.text
     assert [line["event"] for line in lines] == ["unexpected_error"]
-    assert lines[0]["path"] == "/v1/fail/{name:str}"
+    assert lines[0]["path"] == "/v1/fail/{name}"
 
 
 async def test_people_get_a_page(client: AsyncClient) -> None:
