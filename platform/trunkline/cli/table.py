@@ -17,11 +17,7 @@ def columns(rows: Sequence[Sequence[str]], heading: Sequence[str]) -> list[str]:
 
 def doorways_text(doorways: Sequence[Doorway]) -> str:
     rows = [
-        (
-            door.audience,
-            door.address,
-            f"{door.login} / {door.password}" if door.password else door.login or "-",
-        )
+        (door.audience, door.address, " / ".join(filter(None, (door.login, door.password))) or "-")
         for door in doorways
     ]
     lines = columns(rows, ("For", "Address", "Login"))
