@@ -37,6 +37,7 @@ from trunkline.sandbox.app import create_sandbox
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.manifest import Manifest, Rate
 from trunkline.sdk.registry import Connectors
+from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_faults import RateWindow
 from trunkline.sdk.simulator_oauth import Grant, OAuthClient
 from trunkline.vault.provider import LocalKeyFile
@@ -79,8 +80,8 @@ def sandboxes() -> Iterator[Callable[..., Sandbox]]:
     """Starts a server in a thread of its own; all end with the session."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(*portals: Portal) -> Sandbox:
-        simulator = HubSpotSimulator(clients=[CLIENT], portals=portals or PORTALS)
+    def start(*portals: Portal, now: Now = wall_now) -> Sandbox:
+        simulator = HubSpotSimulator(clients=[CLIENT], portals=portals or PORTALS, now=now)
         config = uvicorn.Config(
             create_sandbox([simulator]), host="127.0.0.1", port=0, log_level="error", lifespan="on"
         )
@@ -175,6 +176,7 @@ class Rig:
         await self.valkey.aclose()
 
     async def connect(self, sandbox: Sandbox, account: str, tenant: UUID | None = None) -> "Connected":
+        """`account`: a portal of the simulator, or any other name for an empty one."""
         tenant_id, connection_id = tenant or uuid4(), uuid4()
         oauth = sandbox.hubspot.oauth
         grant = Grant(
