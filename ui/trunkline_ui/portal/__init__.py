@@ -1,0 +1,1 @@
+"""The portal: what a customer's members see of their connections."""

@@ -1,0 +1,74 @@
+"""`/portal/connect`: what can be connected, and setting out to the provider."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+
+from trunkline.connections.cookies import flow_cookie
+from trunkline.connections.service import ConnectionService
+from trunkline.health.service import HealthService
+from trunkline.kernel.db import Database
+from trunkline.kernel.errors import ConflictError, NotFoundError
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.sdk.endpoints import Endpoints
+from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.common import AnyRequest, authorize_origins, frame, see_other, told
+from trunkline_ui.rendering import Page, page
+
+
+class Start(msgspec.Struct):
+    connector: str = ""
+
+
+class ConnectPages(Controller):
+    include_in_schema = False
+
+    @get("/portal/connect")
+    async def catalogue(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        endpoints: NamedDependency[Endpoints],
+        health: NamedDependency[HealthService],
+    ) -> Page:
+        async with db.tenant(tenant_id) as session:
+            found = await connections.list(session, tenant_id)
+            context = await frame(request, session, tenant_id, principal, health, "/portal")
+        context |= {
+            "manifests": sorted(connectors.all(), key=lambda one: one.label.casefold()),
+            "present": {
+                manifest.name: [
+                    one for one in found if one.connector == manifest.name and one.state != "disconnected"
+                ]
+                for manifest in connectors.all()
+            },
+        }
+        return page("portal/connect.html", context, form_targets=authorize_origins(endpoints, connectors))
+
+    @post(
+        "/portal/connections/start",
+        status_code=303,
+        exception_handlers={ConflictError: told("/portal/connect"), NotFoundError: told("/portal/connect")},
+    )
+    async def start(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        data: Annotated[Start, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None]:
+        async with db.tenant(tenant_id) as session:
+            begun = await connections.begin(session, tenant_id, principal, data.connector[:100], via="portal")
+        return see_other(settings, begun.url, cookies=(flow_cookie(begun, secure=settings.secure),))

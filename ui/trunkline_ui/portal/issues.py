@@ -1,0 +1,72 @@
+"""`/portal/issues`: what is wrong, what was wrong, and what helps."""
+
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+
+from trunkline.connections.models import Connection
+from trunkline.connections.service import ConnectionService
+from trunkline.health.repository import IssueRow
+from trunkline.health.service import HealthService
+from trunkline.kernel.db import Database
+from trunkline.kernel.principal import Principal
+from trunkline.resilience.failures import failure
+from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.common import AnyRequest, frame, stream_labels
+from trunkline_ui.rendering import Page, page
+
+RESOLVED_SHOWN = 50
+
+
+class IssueLine(msgspec.Struct, frozen=True, kw_only=True):
+    issue: IssueRow
+    connection: str
+    stream: str
+    sentence: str
+    reconnect: bool
+    owner: str
+
+
+_OWNERS = {"us": "We are on it", "customer": "Needs you", "provider": "At the provider"}
+
+
+class IssuePages(Controller):
+    include_in_schema = False
+
+    @get("/portal/issues")
+    async def issues(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+    ) -> Page:
+        async with db.tenant(tenant_id) as session:
+            still_open = await health.issues(session, tenant_id)
+            every = await health.issues(session, tenant_id, still_open=False)
+            known = {one.id: one for one in await connections.list(session, tenant_id)}
+            context = await frame(request, session, tenant_id, principal, health, "/portal/issues")
+        resolved = [issue for issue in every if issue.resolved_at is not None][:RESOLVED_SHOWN]
+        context |= {
+            "open_issues": [_line(issue, known, connectors) for issue in still_open],
+            "resolved": [_line(issue, known, connectors) for issue in resolved],
+        }
+        return page("portal/issues.html", context, block="live")
+
+
+def _line(issue: IssueRow, known: dict[UUID, Connection], connectors: Connectors) -> IssueLine:
+    reason, connection = failure(issue.cause), known.get(issue.connection_id)
+    labels = stream_labels(connectors, connection.connector) if connection else {}
+    return IssueLine(
+        issue=issue,
+        connection=connection.name if connection else "Connection",
+        stream=labels.get(issue.stream, issue.stream) if issue.stream else "",
+        sentence=reason.customer,
+        reconnect=connection is not None and connection.state == "reconnect_required",
+        owner=_OWNERS[reason.owner],
+    )

@@ -1,0 +1,87 @@
+"""`/portal`: every connection at a glance, and what needs somebody."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+
+from trunkline.connections.service import ConnectionService
+from trunkline.health.service import HealthService
+from trunkline.kernel.db import Database
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.runs import repository as runs_repository
+from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other
+from trunkline_ui.portal.words import Standing, standing
+from trunkline_ui.rendering import Page, page
+
+WORST_SHOWN = 3
+"""Problems in the banner; the list of issues has the others."""
+
+
+class ConnectionLine(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    label: str
+    account: str
+    state: str
+    standing: Standing
+    records: int
+    last_success_at: datetime | None
+
+
+class OverviewPages(Controller):
+    include_in_schema = False
+
+    @get("/portal")
+    async def overview(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+    ) -> Page:
+        async with db.tenant(tenant_id) as session:
+            found = await connections.list(session, tenant_id)
+            judged = {one.row.id: one for one in await health.of_tenant(session, tenant_id)}
+            held = await runs_repository.held(session, tenant_id)
+            context = await frame(request, session, tenant_id, principal, health, "/portal")
+        lines = []
+        for connection in found:
+            one = judged.get(connection.id)
+            label = label_of(connectors, connection.connector)
+            records, last = held.get(connection.id, (0, None))
+            lines.append(
+                ConnectionLine(
+                    id=connection.id,
+                    name=connection.name,
+                    label=label,
+                    account=connection.account_label or connection.account_id or "",
+                    state=connection.state,
+                    standing=standing(
+                        connection.state, connection.state_since, one.health if one else None, label
+                    ),
+                    records=records,
+                    last_success_at=last,
+                )
+            )
+        problems = [
+            line for line in lines if line.standing.badge in {"reconnect_needed", "failing", "degraded"}
+        ]
+        problems.sort(key=lambda line: line.standing.tone != "danger")
+        context |= {
+            "lines": sorted(lines, key=lambda line: line.state == "disconnected"),
+            "problems": problems[:WORST_SHOWN],
+            "more_problems": len(problems) - WORST_SHOWN,
+        }
+        return page("portal/overview.html", context, block="live")
+
+    @get("/portal/connections")
+    async def connections(self, settings: NamedDependency[Settings]) -> Response[None]:
+        return see_other(settings, "/portal")
