@@ -36,6 +36,12 @@ log = structlog.get_logger(__name__)
 _VALKEY_AWAY = (RedisError, OSError)
 
 
+async def _close(client: ArqRedis) -> None:
+    """Its errors must not take the place of the cancellation that led here."""
+    with contextlib.suppress(*_VALKEY_AWAY):
+        await client.aclose(close_connection_pool=True)
+
+
 class ArqLink:
     """Calls `run` with each hand-out that arrives, and `woken` when a hint says that something may be due."""
 
@@ -114,8 +120,11 @@ class ArqLink:
                             self._woken()
             except _VALKEY_AWAY:
                 await asyncio.sleep(full_jitter(trial, 0.5, 3.0))
+            except Exception:
+                log.exception("listening for hints ended")
+                await asyncio.sleep(1.0)
             finally:
-                await client.aclose(close_connection_pool=True)
+                await _close(client)
 
     def _connections(self) -> ConnectionPool:
         return ConnectionPool.from_url(self._url, socket_timeout=5.0, socket_connect_timeout=2.0)
@@ -166,7 +175,7 @@ class ArqLink:
             self._pool = None
             if worker is not None:
                 await self._leave(worker, pool)
-            await pool.aclose(close_connection_pool=True)
+            await _close(pool)
 
     async def _leave(self, worker: Worker, pool: ArqRedis) -> None:
         """Not Worker.close, which waits for jobs: ours live on in tasks of their own."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
 from redis.asyncio import Redis
@@ -232,11 +233,7 @@ async def test_flushall_loses_nothing(db: Database, backlog, tenant, valkey_url)
 
 
 async def test_valkey_gone_and_back(db: Database, backlog, tenant, tmp_path: Path, servers) -> None:
-    through_arq: list[str] = []
-
     async def note(_lease: Lease) -> Outcome:
-        names = {task.get_name() for task in asyncio.all_tasks()}
-        through_arq.extend(name for name in names if name == "arq")
         await asyncio.sleep(0.05)
         return Done()
 
@@ -305,16 +302,12 @@ async def test_postgres_cutting_every_connection_is_survived(
             return len(committed) > 2
 
         await eventually(some)
-        owner = Database(database_url)
-        import asyncpg
-
         admin = await asyncpg.connect(database_url)
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
         await admin.close()
-        await owner.dispose()
         async with db.tenant(tenant) as session:  # rather than wait for the backoff
             await session.execute(text("SELECT 1"))
         await eventually(lambda: _empty(backlog, tenant))
