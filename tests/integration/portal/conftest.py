@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from litestar.testing import AsyncTestClient
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy import insert
 
 from trunkline.audit.service import append
@@ -288,7 +288,7 @@ class Factory:
 class Visitor:
     """A browser of one member."""
 
-    def __init__(self, client: AsyncTestClient[Web]) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         self.client = client
         self.csrf = ""
 
@@ -358,11 +358,10 @@ def factory(services: Services) -> Factory:
 
 @pytest.fixture
 def visitors(app: Web, people: Seeded) -> Any:
-    """`await visitors("ada@globex.example")`: signed in; unexpected errors fail the test by their traceback."""
+    """`await visitors("ada@globex.example")`: signed in, in the test's own event loop."""
 
     async def enter(email: str) -> Visitor:
-        client = AsyncTestClient(app, base_url=ORIGIN, raise_server_exceptions=True)
-        client.follow_redirects = False
+        client = AsyncClient(transport=ASGITransport(app=app), base_url=ORIGIN)
         return await Visitor(client).sign_in(email)
 
     return enter

@@ -41,7 +41,7 @@ async def test_every_page_opens_and_escapes_what_strangers_wrote(
             answer = await visitor.get(path)
             assert answer.status_code == 200, f"{name} for {who}: {answer.text[:400]}"
             assert "<script>alert" not in answer.text, f"{name} for {who}"
-            assert "49" not in answer.text.partition("&lt;script&gt;")[2][:120], name
+            assert "&#39;quotes&#39; 49" not in answer.text, name
             title = answer.text.partition("<title>")[2].partition("</title>")[0]
             assert title.endswith(" · Trunkline"), name
             assert len(title) > len(" · Trunkline"), name
@@ -150,7 +150,7 @@ async def test_records_are_found_paged_and_marked(factory: Any, people: Seeded, 
     assert path == ""
     first = (await owner.get(back)).text
     assert "/contacts/51" in first
-    assert "/contacts/76" not in first
+    assert "/contacts/82" not in first
     assert 'rel="prev"' not in first
     found = (await owner.get(f"{home}&q=61")).text
     assert "/contacts/61" in found
