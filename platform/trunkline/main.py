@@ -26,6 +26,7 @@ def web_app(settings: Settings) -> Any:
     """Portal, console, widget and API."""
     from trunkline.access.controllers import ConnectSessionController
     from trunkline.connections.controllers import ConnectionController
+    from trunkline.recipes.controllers import ConnectorController, ModelController, RecipeController
     from trunkline.runs.controllers import ChangeController, RecordController, RunController
     from trunkline.services import build_services
     from trunkline.web import create_app, database_check
@@ -60,6 +61,9 @@ def web_app(settings: Settings) -> Any:
             RunController,
             RecordController,
             ChangeController,
+            ModelController,
+            ConnectorController,
+            RecipeController,
         ],
         pages=handlers(development=development),
         error_page=rendering.error_page,

@@ -12,6 +12,7 @@ from trunkline.kernel.db import OPERATOR
 from trunkline.recipes.definition import RecipeDefinition, convert
 from trunkline.recipes.models import DeclaredModel, Recipe, RecipeVersion
 from trunkline.recipes.target import TargetModel
+from trunkline.runs.models import Entity, Quarantined
 
 
 class RecipeInForce(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,15 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     note: str | None
     created_at: datetime
+
+
+class RecipeCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recipe has made so far."""
+
+    entities: int
+    """Without deleted ones."""
+    quarantined: int
+    changed_at: datetime | None
 
 
 _CURRENT = (
@@ -239,6 +249,25 @@ async def names(session: AsyncSession, tenant_id: UUID, recipe_ids: Collection[U
         select(Recipe.id, Recipe.name).where(Recipe.tenant_id == tenant_id, Recipe.id.in_(recipe_ids))
     )
     return {row.id: row.name for row in rows}
+
+
+async def counts_of(session: AsyncSession, tenant_id: UUID, recipe_id: UUID) -> RecipeCounts:
+    made = (
+        await session.execute(
+            select(
+                func.count().filter(Entity.deleted_at.is_(None)).label("entities"),
+                func.max(Entity.changed_at).label("changed_at"),
+            ).where(Entity.tenant_id == tenant_id, Entity.recipe_id == recipe_id)
+        )
+    ).one()
+    aside = (
+        await session.execute(
+            select(func.count())
+            .select_from(Quarantined)
+            .where(Quarantined.tenant_id == tenant_id, Quarantined.recipe_id == recipe_id)
+        )
+    ).scalar_one()
+    return RecipeCounts(entities=made.entities, quarantined=aside, changed_at=made.changed_at)
 
 
 async def fastest_schedule(

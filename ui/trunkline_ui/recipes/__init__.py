@@ -1,0 +1,1 @@
+"""The recipe wizard and the pages of a recipe."""
