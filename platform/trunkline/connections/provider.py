@@ -1,5 +1,6 @@
 """The provider's OAuth endpoints: authorize address, code for tokens, refresh, revoke, whose account."""
 
+import asyncio
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,11 +76,11 @@ class ProviderOAuth:
         if manifest.auth.revoke_url is None:
             return "not_offered"
         try:
-            async with self._oauth(manifest, client) as oauth:
+            async with asyncio.timeout(SECONDS), self._oauth(manifest, client) as oauth:
                 answer = await oauth.revoke_token(
                     self._endpoints.url(manifest, manifest.auth.revoke_url), token=token, token_type_hint=hint
                 )
-        except (httpx2.HTTPError, EgressRefusedError):
+        except (httpx2.HTTPError, EgressRefusedError, TimeoutError):
             return "unreachable"
         return "revoked" if answer.is_success else f"refused ({answer.status_code})"
 
@@ -115,7 +116,7 @@ class ProviderOAuth:
         )
 
         def check(answer: httpx2.Response) -> httpx2.Response:
-            if not answer.is_success or "error" in _document(answer):
+            if not answer.is_success or "access_token" not in _document(answer):
                 raise _refused(manifest, answer)
             return answer
 
@@ -126,8 +127,9 @@ class ProviderOAuth:
 
 async def _tokens(call: Awaitable[dict[str, Any]]) -> Tokens:
     try:
-        answer = await call
-    except (httpx2.HTTPError, EgressRefusedError) as error:
+        async with asyncio.timeout(SECONDS):
+            answer = await call
+    except (httpx2.HTTPError, EgressRefusedError, TimeoutError) as error:
         raise _failed(error) from error
     access, refresh, lifetime = (answer.get(name) for name in ("access_token", "refresh_token", "expires_in"))
     if not isinstance(access, str) or not access or not isinstance(refresh, str | None):
@@ -170,8 +172,14 @@ def _refused(manifest: Manifest, answer: httpx2.Response) -> Exception:
 
 def _failed(error: Exception) -> ProviderFailedError:
     if isinstance(error, AnswerTooLargeError):
-        return ProviderFailedError("malformed_answer", _later())
-    return ProviderFailedError(classify(None, error=error).code, _later())
+        code = "malformed_answer"
+    elif isinstance(error, EgressRefusedError):
+        code = "egress_refused"
+    elif isinstance(error, TimeoutError):
+        code = "provider_timeout"
+    else:
+        code = classify(None, error=error).code
+    return ProviderFailedError(code, _later())
 
 
 def _later(seconds: float | None = None) -> datetime:

@@ -53,6 +53,10 @@ class ConnectionService:
             settings, db, connectors, vault, self._clients, provider, self._tokens, work, self._events
         )
 
+    def listen(self, events: ConnectionEvents) -> None:
+        """For a composition root whose listeners need this service themselves."""
+        self._events = self._flow.events = events
+
     # -- tokens -----------------------------------------------------------------------------
 
     async def access_token(self, tenant_id: UUID, connection_id: UUID) -> AccessToken:

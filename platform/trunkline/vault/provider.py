@@ -63,7 +63,8 @@ class LocalKeyFile:
         if wrapped.key_id != self.key_id:
             raise WrappingKeyError(
                 f"A tenant's data key was wrapped by the wrapping key {wrapped.key_id}, and the key file "
-                f"holds {self.key_id}. Put back the key file that belongs to this database (TRUNKLINE_KEY_FILE)."
+                f"holds {self.key_id}. Put back the key file that belongs to this database "
+                "(TRUNKLINE_KEY_FILE)."
             )
         nonce, sealed = wrapped.blob[:NONCE_BYTES], wrapped.blob[NONCE_BYTES:]
         try:

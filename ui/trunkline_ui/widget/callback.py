@@ -56,7 +56,7 @@ async def oauth_callback(
         return Response(None, status_code=303, headers={"location": target}, cookies=[spent, flash])
     answer = popup(
         f"{label} is connected",
-        f"Access was given for {done.account_label}.",
+        f"Access was given for the account {done.account_label}.",
         ok=True,
         nonce=done.nonce,
         code=done.code,

@@ -70,7 +70,6 @@ class FrameController(Controller):
             {"view": view, "spent_message": SPENT, "widget_asset": widget_asset},
             ancestors=[view.origin],
             form_targets=form_targets(settings, endpoints, connectors),
-            headers={"referrer-policy": "same-origin", "permissions-policy": ""},
         )
 
     @post("/sessions/{session_id:uuid}/redeem", status_code=200, opt={"public": True})
