@@ -5,9 +5,9 @@ A pass goes through phases: `remap` (what is held, by changed recipes), then `li
 
 An incremental read is re-anchored on every page: the next one asks for what was modified since the last
 record's time, from its beginning, rather than for an offset. So a record that is modified while we read, and
-thereby moves to the end, shifts nothing past us, and the provider's cap on results is never reached. Only while
-more records share one time than a page holds does the provider's cursor lead on; if even that reaches the cap,
-the pass becomes a full list, which has none. The price is reading one record twice a page, without a write.
+thereby moves to the end, shifts nothing past us, and the provider's cap on results is never reached. Only
+while more records share one time than a page holds does the provider's cursor lead on; if even that reaches
+the cap, the pass becomes a full list, which has none. The price: one record a page is read twice.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -5,7 +5,8 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
@@ -13,9 +14,10 @@ from trunkline.runs import repository
 from trunkline.runs.schemas import ChangeList, EntityView, RecordList, RunList, SyncIn
 from trunkline.runs.service import RunService
 
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="How many at most.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")]
 Model = Annotated[
-    str, Parameter(max_length=63, description="Name of a target model: contact, company, deal, ticket, ...")
+    str,
+    PathParameter(max_length=63, description="Name of a target model: contact, company, deal, ticket, ..."),
 ]
 
 
@@ -26,15 +28,15 @@ class RecordController(Controller):
     @get("/{model:str}", summary="Records of a model", operation_id="listRecords")
     async def list_records(
         self,
-        db: Database,
-        tenant_id: UUID,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
         model: Model,
         limit: Limit = 100,
-        cursor: Annotated[UUID | None, Parameter(description="`next` of the page before.")] = None,
+        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
         updated_after: Annotated[
-            datetime | None, Parameter(description="Only what changed after this time (with its zone).")
+            datetime | None, QueryParameter(description="Only what changed after this time (with its zone).")
         ] = None,
-        include_deleted: Annotated[bool, Parameter(description="Also what is deleted.")] = False,
+        include_deleted: Annotated[bool, QueryParameter(description="Also what is deleted.")] = False,
     ) -> RecordList:
         """Ordered by id, which never changes; so paging through neither skips nor repeats."""
         if updated_after is not None and updated_after.tzinfo is None:
@@ -55,7 +57,13 @@ class RecordController(Controller):
         return RecordList(found[:limit], str(found[limit - 1].id) if more else None)
 
     @get("/{model:str}/{record_id:uuid}", summary="One record", operation_id="getRecord")
-    async def get_record(self, db: Database, tenant_id: UUID, model: Model, record_id: UUID) -> EntityView:
+    async def get_record(
+        self,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        model: Model,
+        record_id: FromPath[UUID],
+    ) -> EntityView:
         """With its provenance: connection, stream, provider's id, recipe version, run. Deleted ones too."""
         async with db.tenant(tenant_id) as session:
             found = await repository.entity(session, tenant_id, model, record_id)
@@ -71,12 +79,14 @@ class ChangeController(Controller):
     @get(summary="What changed after a position", operation_id="listChanges")
     async def list_changes(
         self,
-        db: Database,
-        tenant_id: UUID,
-        after: Annotated[int, Parameter(ge=0, le=2**63 - 1, description="`next` of the call before.")] = 0,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        after: Annotated[
+            int, QueryParameter(ge=0, le=2**63 - 1, description="`next` of the call before.")
+        ] = 0,
         limit: Limit = 100,
         model: Annotated[
-            str | None, Parameter(max_length=63, description="Only changes of this model.")
+            str | None, QueryParameter(max_length=63, description="Only changes of this model.")
         ] = None,
     ) -> ChangeList:
         """The tenant's change log in commit order. Positions have no gaps, and none appears late: whoever
@@ -98,7 +108,12 @@ class RunController(Controller):
 
     @post("/sync", status_code=202, summary="Sync now", operation_id="syncConnection")
     async def sync(
-        self, db: Database, tenant_id: UUID, runs: RunService, connection_id: UUID, data: SyncIn | None = None
+        self,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        runs: NamedDependency[RunService],
+        connection_id: FromPath[UUID],
+        data: JSONBody[SyncIn | None] = None,
     ) -> RunList:
         """Due at once. A run that is already under way is given instead of a second one."""
         asked = data or SyncIn()
@@ -109,13 +124,15 @@ class RunController(Controller):
     @get("/runs", summary="Runs of a connection", operation_id="listRuns")
     async def list_runs(
         self,
-        db: Database,
-        tenant_id: UUID,
-        runs: RunService,
-        connection_id: UUID,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        runs: NamedDependency[RunService],
+        connection_id: FromPath[UUID],
         limit: Limit = 50,
-        cursor: Annotated[UUID | None, Parameter(description="`next` of the page before.")] = None,
-        stream: Annotated[str | None, Parameter(max_length=100, description="Only of this stream.")] = None,
+        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
+        stream: Annotated[
+            str | None, QueryParameter(max_length=100, description="Only of this stream.")
+        ] = None,
     ) -> RunList:
         """Newest first."""
         async with db.tenant(tenant_id) as session:

@@ -131,7 +131,7 @@ class Given:
 
 @given(EVENTS)
 @settings(
-    max_examples=20,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
