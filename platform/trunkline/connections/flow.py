@@ -6,7 +6,7 @@ is asked of the provider.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -72,7 +72,7 @@ class AuthorizationFlow:
         self._provider = provider
         self._tokens = tokens
         self._work = work
-        self.events = events
+        self._events = events
 
     async def begin(
         self,
@@ -295,7 +295,7 @@ class AuthorizationFlow:
         self,
         session: AsyncSession,
         connection: Connection,
-        suggested: tuple[str, ...] | list[str],
+        suggested: Sequence[str],
         principal: Principal,
     ) -> None:
         """From pending to active, with all that follows from it."""
@@ -307,7 +307,7 @@ class AuthorizationFlow:
         await journal.audited(
             session, principal, "connected", connection, account=connection.account_id, via=connection.via
         )
-        await self.events.activated(session, connection, suggested, principal)
+        await self._events.activated(session, connection, suggested, principal)
 
     async def _restore(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
         """A paused connection stays paused: who reconnects it need not be who paused it."""
@@ -317,7 +317,7 @@ class AuthorizationFlow:
         await journal.audited(session, principal, "reconnected", connection, account=connection.account_id)
         await journal.solved(session, connection.tenant_id, connection.id)
         if connection.state == "active":
-            await self.events.reconnected(session, connection)
+            await self._events.reconnected(session, connection)
 
     async def _name(self, session: AsyncSession, connection: Connection, manifest: Manifest) -> None:
         """A second account of the same provider is told apart by its id."""

@@ -45,6 +45,7 @@ class ConnectionService:
         work: WorkQueue,
         events: ConnectionEvents | None = None,
     ) -> None:
+        self._connectors = connectors
         self._events = events or NoEvents()
         provider = ProviderOAuth(endpoints, egress)
         self._clients = OAuthClients(db, vault)
@@ -52,10 +53,6 @@ class ConnectionService:
         self._flow = AuthorizationFlow(
             settings, db, connectors, vault, self._clients, provider, self._tokens, work, self._events
         )
-
-    def listen(self, events: ConnectionEvents) -> None:
-        """For a composition root whose listeners need this service themselves."""
-        self._events = self._flow.events = events
 
     # -- tokens -----------------------------------------------------------------------------
 
@@ -157,7 +154,9 @@ class ConnectionService:
                 code="completion_code_invalid",
             )
         if connection.state == "pending":
-            await self._flow.activate(session, connection, found.recipes, principal)
+            manifest = self._connectors.get(connection.connector)
+            suggested = [key for key in found.recipes if manifest.recipe(key) is not None]
+            await self._flow.activate(session, connection, suggested, principal)
         return connection
 
     # -- life -------------------------------------------------------------------------------
