@@ -6,6 +6,7 @@ from typing import Any
 from trunkline_ui import gallery
 from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
+from trunkline_ui.portal.routes import PORTAL
 from trunkline_ui.recipes.controllers import ROUTES as RECIPES
 from trunkline_ui.theme import choose_theme
 from trunkline_ui.widget.assets import loader, widget_file
@@ -23,6 +24,7 @@ def handlers(*, development: bool) -> Sequence[Any]:
         widget_file,
         FrameController,
         oauth_callback,
+        *PORTAL,
         *RECIPES,
         *(gallery.HANDLERS if development else ()),
     ]

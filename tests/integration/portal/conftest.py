@@ -34,6 +34,7 @@ from trunkline_tenants.logins import Logins
 from trunkline_tenants.middleware import Authentication
 from trunkline_tenants.seed import Seeded, seed_people
 from trunkline_tenants.throttle import Throttle
+from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
 from trunkline_ui.portal.routes import PORTAL
 from trunkline_ui.rendering import error_page, template_config
@@ -337,7 +338,7 @@ def app(services: Services) -> Web:
         services.settings,
         {**given, "directory": directory, "logins": logins},
         api=[],
-        pages=[*PORTAL, AuthPages],
+        pages=[*PORTAL, AuthPages, static_file],
         error_page=error_page,
         guards=[AccessGuard(services.settings, directory)],
         middleware=[Authentication(services.settings, directory, logins)],
