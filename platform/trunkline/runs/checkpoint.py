@@ -147,14 +147,15 @@ def _next_phase(checkpoint: Checkpoint, spec: StreamSpec) -> Checkpoint:
     return checkpoint
 
 
-def watermark_of(checkpoint: Checkpoint, before: datetime | None) -> datetime:
+def watermark_of(checkpoint: Checkpoint, before: datetime | None) -> datetime | None:
     """Up to where everything has been read, by the provider's clock; never goes back.
 
     The earlier of the latest modification seen and the provider's time when the pass began. The second
     because a record that a list has already passed may be modified before the list ends; the first because
-    stamps may lag behind the provider's clock, and because an index that is late must not be overtaken.
+    stamps may lag behind the provider's clock, and because an index that is late must not be overtaken. None
+    while no record was ever seen: then the next pass lists again, which costs a page, and trusts no clock.
     """
-    reached = (
-        min(checkpoint.latest, checkpoint.started) if checkpoint.latest else before or checkpoint.started
-    )
+    if checkpoint.latest is None:
+        return before
+    reached = min(checkpoint.latest, checkpoint.started)
     return reached if before is None else max(reached, before)

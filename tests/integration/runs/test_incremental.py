@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from trunkline.recipes.results import Mapped
@@ -131,9 +131,10 @@ class Given:
 
 @given(EVENTS)
 @settings(
-    max_examples=6,
+    max_examples=25,
     deadline=None,
     derandomize=True,
+    phases=[Phase.generate],  # each step is a real sync: shrinking would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_whatever_happens_the_entities_are_what_the_mapper_makes_of_the_truth(
