@@ -89,7 +89,12 @@ class ConnectionPages(Controller):
             "label": label,
             "labels": labels,
             "standing": standing(
-                connection.state, connection.state_since, judged.health if judged else None, label, streams
+                connection.state,
+                connection.state_since,
+                judged.health if judged else None,
+                label,
+                streams,
+                [labels.get(name, name) for name in active],
             ),
             "panels": [
                 stream_panel(

@@ -20,6 +20,7 @@ from trunkline_ui.rendering import Page, page
 
 WORST_SHOWN = 3
 """Problems in the banner; the list of issues has the others."""
+_WORST_FIRST = ("reconnect_needed", "failing", "degraded", "delayed")
 
 
 class ConnectionLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,12 +72,10 @@ class OverviewPages(Controller):
                     last_success_at=last,
                 )
             )
-        problems = [
-            line for line in lines if line.standing.badge in {"reconnect_needed", "failing", "degraded"}
-        ]
-        problems.sort(key=lambda line: line.standing.tone != "danger")
+        lines.sort(key=_rank)
+        problems = [line for line in lines if line.standing.badge in _WORST_FIRST[:3]]
         context |= {
-            "lines": sorted(lines, key=lambda line: line.state == "disconnected"),
+            "lines": lines,
             "problems": problems[:WORST_SHOWN],
             "more_problems": len(problems) - WORST_SHOWN,
         }
@@ -85,3 +84,11 @@ class OverviewPages(Controller):
     @get("/portal/connections")
     async def connections(self, settings: NamedDependency[Settings]) -> Response[None]:
         return see_other(settings, "/portal")
+
+
+def _rank(line: ConnectionLine) -> int:
+    """Worst first, disconnected last; otherwise the order stays."""
+    if line.state == "disconnected":
+        return len(_WORST_FIRST) + 1
+    badge = line.standing.badge
+    return _WORST_FIRST.index(badge) if badge in _WORST_FIRST else len(_WORST_FIRST)

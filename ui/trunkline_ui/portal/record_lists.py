@@ -56,7 +56,7 @@ async def of_source(
     streams = [(name, labels.get(name, name), number) for name, number in counts.records.items()]
     stream = asked(request, "stream")
     if not any(name == stream for name, _, _ in streams):
-        stream = streams[0][0] if streams else ""
+        stream = next((name for name, _, number in streams if number), streams[0][0] if streams else "")
     known = {
         "connection": connection,
         "streams": streams,

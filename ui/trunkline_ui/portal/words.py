@@ -50,9 +50,14 @@ _TONES: dict[str, Tone] = {
 
 
 def standing(
-    state: str, state_since: datetime, health: Health | None, label: str, streams: Sequence[StreamView] = ()
+    state: str,
+    state_since: datetime,
+    health: Health | None,
+    label: str,
+    streams: Sequence[StreamView] = (),
+    reading: Sequence[str] = (),
 ) -> Standing:
-    """`label`: the connector's."""
+    """`label`: the connector's; `reading`: labels of the streams with a run under way."""
     if health is None:
         return _without_health(state, state_since, label)
     remedy: Remedy = "none"
@@ -65,10 +70,13 @@ def standing(
         until = until or due
     elif not streams:
         remedy = "recipe"
+    sentence = health.customer
+    if health.level == "healthy" and reading:
+        sentence = f"Syncing now: {', '.join(reading)}."
     return Standing(
         badge=health.level,
         tone=_TONES[health.level],
-        sentence=health.customer,
+        sentence=sentence,
         since=health.since,
         remedy=remedy,
         until=until,
