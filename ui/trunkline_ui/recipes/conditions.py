@@ -218,4 +218,8 @@ def _pattern(operator: Operator) -> re.Pattern[str]:
     return re.compile(rf"\({whole}\)", re.DOTALL)
 
 
-_PATTERNS = {name: _pattern(operator) for name, operator in OPERATORS.items()}
+# Without a value first: `is not ""` is the same text as "is not empty", and that is what it means.
+_PATTERNS = {
+    name: _pattern(OPERATORS[name])
+    for name in sorted(OPERATORS, key=lambda name: OPERATORS[name].kind != "none")
+}
