@@ -85,10 +85,10 @@ async def people(db: Database) -> Seeded:
 
 
 @pytest.fixture
-async def app(settings: Settings, people: Seeded, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Web]:
+async def app(settings: Settings, people: Seeded, monkeypatch: pytest.MonkeyPatch) -> Web:
     """Previews ask the provider each time, so that a test sees what it arranged."""
     monkeypatch.setattr("trunkline.recipes.preview.KEPT_SECONDS", -1.0)
-    yield web_app(settings)
+    return web_app(settings)
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ class Sheet(msgspec.Struct, kw_only=True):
             self.step = order[0]
         at = order.index(self.step)
         here = [(control, text) for control, text, step in self.located() if step == self.step]
+        labels = {field.name: field.label for field in model.fields} if model else {}
         return {
             "sheet": self,
             "place": self.place,
@@ -74,7 +75,7 @@ class Sheet(msgspec.Struct, kw_only=True):
             "step": self.step,
             "editing": self.editing,
             "hidden": draft.hidden(self.step),
-            "summary": here,
+            "summary": [(control, _headed(control, text, labels)) for control, text in here],
             "errors": dict(reversed(here)),
             "steps": [
                 {"label": NAMES[step], "state": "done" if i < at else "current" if i == at else "todo"}
@@ -105,6 +106,19 @@ class Sheet(msgspec.Struct, kw_only=True):
                 {field.name: field.label for field in self.catalogue.fields},
             ),
         }
+
+
+def _headed(control: str, text: str, labels: dict[str, str]) -> str:
+    """In the summary a sentence stands far from its field, so it begins with the field's name."""
+    parts = control.split("-")
+    label = (
+        labels.get(parts[1], "")
+        if parts[0] == "m"
+        else f"Condition {int(parts[1]) + 1}"
+        if parts[0] == "c"
+        else ""
+    )
+    return f"{label}: {text}" if label and not text.startswith(label) else text
 
 
 def steps_of(*, editing: bool) -> tuple[Step, ...]:

@@ -178,12 +178,13 @@ class Workbench:
                     too_long=f"at most {STRING_LIMIT:,}" in error,
                 )
             )
-        named = next((cell.after for cell in cells if cell.after and not _looks_technical(cell.after)), None)
+        seen = [value for cell in cells for value in (cell.after, *(text for _, text in cell.before))]
+        named = next((value for value in seen if value and not _looks_technical(value)), None)
         title = f"{named[:60]} · {identity}" if named else identity
         if isinstance(result, Filtered):
-            return Shown(identity, "filtered", cells)
+            return Shown(title, "filtered", cells)
         if isinstance(result, Failed):
-            return Shown(identity, "failed", cells, errors.get("", ""))
+            return Shown(title, "failed", cells, errors.get("", ""))
         return Shown(title, "mapped", cells)
 
 

@@ -19,7 +19,7 @@
     if (!button) return;
     quiet = true;
     button.value = step;
-    form().requestSubmit(button);
+    button.click(); // htmx learns of the pressed button by its click
   };
 
   history.replaceState({ wizard: wizard().dataset.step }, "");
