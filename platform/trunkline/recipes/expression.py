@@ -8,7 +8,8 @@ MAX_BYTES = 4096  # stack.md, "CEL expressions"
 _STRING = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 _TOKEN = re.compile(rf"{_STRING}|//[^\n]*")
 # Raw and triple-quoted strings have other rules of escaping; such a text is not read, only handed everything.
-_UNREAD = re.compile(r"""\b(?:[rR][bB]?|[bB][rR])["']|\"{3}|'{3}""")
+# The scan takes plain strings and comments whole, so that the R" in `== "R"` is not one of them.
+_UNREAD = re.compile(rf"""(\b(?:[rR][bB]?|[bB][rR])["']|\"{{3}}|'{{3}})|{_TOKEN.pattern}""")
 _MEMBER = r"""(?:\.\s*\??\s*([A-Za-z_]\w*)\b(?!\s*\()|\[\s*\??\s*(?:"([^"\\\n]*)"|'([^'\\\n]*)')\s*\])"""
 _RECORD_MEMBER = re.compile(rf"(?<![\w.])record\s*{_MEMBER}")
 _RECORD = re.compile(r"\brecord\b")
@@ -27,7 +28,7 @@ class References(NamedTuple):
 
 def references(text: str) -> References:
     """What an expression reads. Never less than it does: only what is surely a named member counts as one."""
-    if _UNREAD.search(text):
+    if any(found[1] for found in _UNREAD.finditer(text)):
         return References(frozenset(), whole_record=True, source=True)
     bare = _blank_strings(text)
     # `record["a b"]` has its name inside a string, so members are looked up in the real text, and only at

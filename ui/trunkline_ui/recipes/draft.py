@@ -80,7 +80,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
                 (f"c.{index}.{member}", getattr(condition, member))
                 for member in ("field", "operator", "value")
             ]
-        return [(name, value) for name, value in found if value not in ("", "none")]
+        return [pair for pair in found if pair[1] and not (pair[1] == "none" and pair[0].endswith("kind"))]
 
     def hidden(self, step: Step) -> list[tuple[str, str]]:
         """What the page of a step carries along, besides the controls that it shows."""

@@ -23,6 +23,12 @@ TYPES = {
     "enum": "One of a list",
     "json": "Object or list",
 }
+SHORT = {
+    **{kind: words for kind, words in TYPES.items() if kind not in {"string", "text", "enum"}},
+    "string": "Text",
+    "text": "Long text",
+    "enum": "Choice",
+}
 SOURCE_TYPES = {
     "string": "text",
     "integer": "whole number",
@@ -101,7 +107,7 @@ def filter_words(cel: str | None, labels: Map[str, str]) -> str:
 
 def line(mapping: Mapping, model: TargetModel | None, labels: Map[str, str]) -> Line:
     field = model.field(mapping.target) if model else None
-    label, kind = (field.label, type_of(field)) if field else (mapping.target, "No longer in the model")
+    label, kind = (field.label, SHORT[field.type]) if field else (mapping.target, "No longer in the model")
     default = written(mapping.default)
     if mapping.kind == "expression":
         return Line(label, mapping.target, kind, mapping.expression, code=True, default=default)

@@ -138,10 +138,30 @@ class Workbench:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 previews = await self._previews.preview(*self._place, sound, model)
+                rest = await self._without_failing(previews, sound, model)
         except (TrunklineError, EvaluatorUnavailableError, TimeoutError) as error:
             return Trial(problem=self._sentence(error))
-        shown = [self._shown(preview, sound, catalogue, model) for preview in previews]
+        shown = [
+            self._shown(preview, values, sound, catalogue, model)
+            for preview, values in zip(previews, rest, strict=True)
+        ]
         return Trial(shown, "", skipped, wrong_filter)
+
+    async def _without_failing(
+        self, previews: Sequence[Preview], definition: RecipeDefinition, model: TargetModel
+    ) -> list[dict[str, Any]]:
+        """What each record gives. A record fails as a whole; its sound fields are shown all the same."""
+        failing = {e.target for p in previews if isinstance(p.result, Failed) for e in p.result.errors}
+        if failing - {""}:
+            kept = tuple(mapping for mapping in definition.mappings if mapping.target not in failing)
+            fewer = msgspec.structs.replace(definition, mappings=kept)
+            previews = [
+                first if isinstance(first.result, Mapped) else second
+                for first, second in zip(
+                    previews, await self._previews.preview(*self._place, fewer, model), strict=True
+                )
+            ]
+        return [dict(p.result.data) if isinstance(p.result, Mapped) else {} for p in previews]
 
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, EvaluatorUnavailableError):
@@ -150,18 +170,20 @@ class Workbench:
         return text.replace("The connected service", self._manifest.label)
 
     def _shown(
-        self, preview: Preview, definition: RecipeDefinition, catalogue: Catalogue, model: TargetModel
+        self,
+        preview: Preview,
+        values: dict[str, Any],
+        definition: RecipeDefinition,
+        catalogue: Catalogue,
+        model: TargetModel,
     ) -> Shown:
         flat, result = flatten(preview.document), preview.result
         identity = f"{self._manifest.label} {_text(flat.get('id')) or 'record'}"
         errors: dict[str, str] = {}
-        values: dict[str, Any] = {}
         if isinstance(result, Failed):
             errors = {
                 error.target: error.message.removeprefix(f"{error.target}: ") for error in result.errors
             }
-        elif isinstance(result, Mapped):
-            values = result.data
         cells = []
         for field in model.fields:
             mapping = next((m for m in definition.mappings if m.target == field.name), None)
