@@ -30,7 +30,7 @@ from trunkline.recipes.expression import problem, references, source_fields
         ("source.properties.email", set(), False, True),
         ("my_record.x + recorder.y", set(), False, False),
         ("{'record': record.a}", {"a"}, False, False),
-        ('record.a == "R" && record.b != \'x r\'', {"a", "b"}, False, False),
+        ("record.a == \"R\" && record.b != 'x r'", {"a", "b"}, False, False),
         ("", set(), False, False),
     ],
 )
