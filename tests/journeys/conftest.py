@@ -7,12 +7,20 @@ Litestar app on a free port of 127.0.0.1 and returns its origin.
 
 import asyncio
 import os
+import shutil
+import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
+import msgspec
 import pytest
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
@@ -174,3 +182,81 @@ def shoot() -> Shoot:
             await page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
 
     return take
+
+
+class Demo(msgspec.Struct, frozen=True, kw_only=True):
+    """`trunkline up --demo`, running: the real processes, servers and data, in a folder of the session's own."""
+
+    origin: str
+    sandbox: str
+    product: str
+    member_password: str
+    staff_password: str
+    api_key: str
+
+    def control(self, method: str, path: str, body: object = None) -> object:
+        """The simulated HubSpot's control API."""
+        url = f"{self.sandbox}/hubspot/_control/api/{path}"
+        answer = httpx2.request(method, url, json=body, headers={"origin": self.sandbox}, timeout=20)
+        assert answer.status_code < 300, answer.text
+        return answer.json() if answer.content else None
+
+    def api(self, path: str, **params: object) -> dict[str, object]:
+        """The product's API, as its backend would ask."""
+        headers = {"authorization": f"Bearer {self.api_key}"}
+        answer = httpx2.get(f"{self.origin}/v1/{path}", params=params, headers=headers, timeout=20)  # type: ignore[arg-type]
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def _free_ports(count: int) -> list[int]:
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def demo(chromium_path: str) -> Iterator[Demo]:
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-journey-"))
+    web, sandbox, product = _free_ports(3)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+    environment |= {
+        "TRUNKLINE_DATA": str(folder / "data"),
+        "TRUNKLINE_PORT": str(web),
+        "TRUNKLINE_SANDBOX_PORT": str(sandbox),
+        "TRUNKLINE_PRODUCT_PORT": str(product),
+        "TRUNKLINE_CHECK_SECONDS": "5",
+    }
+    output = folder / "up.log"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trunkline.main", "up", "--demo"],
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while b"Ready after" not in output.read_bytes():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, f"not ready within 90 s:\n{output.read_text()}"
+            time.sleep(0.1)
+        secrets = msgspec.json.decode((folder / "data" / "sandbox" / "demo.json").read_bytes())
+        yield Demo(
+            origin=f"http://127.0.0.1:{web}",
+            sandbox=f"http://127.0.0.1:{sandbox}",
+            product=f"http://127.0.0.1:{product}",
+            member_password=secrets["member_password"],
+            staff_password=secrets["staff_password"],
+            api_key=secrets["api_key"],
+        )
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
