@@ -189,6 +189,11 @@ class Directory:
         async with self._db.system() as session:
             return await repository.keys(session, tenant_id)
 
+    async def every_api_key(self) -> list[ApiKeyInfo]:
+        """Those for all tenants and those bound to one, oldest first."""
+        async with self._db.system() as session:
+            return await repository.every_key(session)
+
     async def revoke_api_key(self, key_id: UUID, *, tenant_id: UUID | None = None) -> None:
         async with self._db.system() as session:
             if not await repository.revoke_key(session, key_id, tenant_id, now()):

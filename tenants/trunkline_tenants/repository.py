@@ -155,6 +155,11 @@ async def keys(session: AsyncSession, tenant_id: UUID | None) -> list[ApiKeyInfo
     return [ApiKeyInfo(*row) for row in rows]
 
 
+async def every_key(session: AsyncSession) -> list[ApiKeyInfo]:
+    rows = await session.execute(select(*KEY_COLUMNS).order_by(ApiKey.created_at, ApiKey.id))
+    return [ApiKeyInfo(*row) for row in rows]
+
+
 async def revoke_key(session: AsyncSession, key_id: UUID, tenant_id: UUID | None, at: datetime) -> bool:
     bound = ApiKey.tenant_id.is_(None) if tenant_id is None else ApiKey.tenant_id == tenant_id
     done = await session.execute(

@@ -1,4 +1,8 @@
-"""SQL of health views. Runs in a tenant's session for the portal and in a system session for the console."""
+"""SQL of health views. Runs in a tenant's session for the portal and in a system session for the console.
+
+A connection that is pending without an account is a trip to a provider that has not come back: nobody's yet,
+so that no list and no count has it.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
@@ -23,6 +27,7 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     connector: str
     name: str
+    account_id: str | None
     account_label: str | None
     created_at: datetime
     facts: ConnectionFacts
@@ -41,13 +46,28 @@ class IssueRow(msgspec.Struct, frozen=True, kw_only=True):
     resolved_at: datetime | None
 
 
+def among(column: Any, tenant_ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """One parameter however many tenants there are: the protocol takes 32,767 at most."""
+    condition: ColumnElement[bool] = column == any_(literal(list(tenant_ids), ARRAY(Uuid)))
+    return condition
+
+
+def came_back() -> ColumnElement[bool]:
+    return or_(Connection.state != "pending", Connection.account_id.is_not(None))
+
+
+def of_issue() -> ColumnElement[bool]:
+    """Joins an issue to its connection."""
+    return (Connection.tenant_id == Issue.tenant_id) & (Connection.id == Issue.connection_id)
+
+
 async def connections(
     session: AsyncSession, tenant_ids: Sequence[UUID], connection_id: UUID | None = None
 ) -> list[ConnectionRow]:
     """Every connection of these tenants but the disconnected, oldest first, with what health is judged by."""
     if not tenant_ids:
         return []
-    where: list[ColumnElement[bool]] = [Connection.tenant_id.in_(tenant_ids)]
+    where = [among(Connection.tenant_id, tenant_ids), came_back()]
     if connection_id is not None:
         where.append(Connection.id == connection_id)
     else:
@@ -61,6 +81,7 @@ async def connections(
             Connection.state,
             Connection.state_since,
             Connection.cause,
+            Connection.account_id,
             Connection.account_label,
             Connection.created_at,
         )
@@ -74,6 +95,7 @@ async def connections(
             id=row.id,
             connector=row.connector,
             name=row.name,
+            account_id=row.account_id,
             account_label=row.account_label,
             created_at=row.created_at,
             facts=ConnectionFacts(
@@ -91,7 +113,7 @@ async def connections(
 async def _streams(
     session: AsyncSession, tenant_ids: Sequence[UUID], connection_id: UUID | None
 ) -> dict[tuple[UUID, UUID], list[StreamFacts]]:
-    where: list[ColumnElement[bool]] = [Stream.tenant_id.in_(tenant_ids)]
+    where = [among(Stream.tenant_id, tenant_ids)]
     if connection_id is not None:
         where.append(Stream.connection_id == connection_id)
     rows = await session.execute(
@@ -129,13 +151,25 @@ async def issues(
     """Newest first."""
     if not tenant_ids:
         return []
-    where: list[ColumnElement[bool]] = [Issue.tenant_id.in_(tenant_ids)]
+    where = [among(Issue.tenant_id, tenant_ids), came_back()]
     if still_open:
         where.append(Issue.resolved_at.is_(None))
     rows = await session.execute(
         select(*(getattr(Issue, name) for name in IssueRow.__struct_fields__))
+        .join(Connection, of_issue())
         .where(*where)
         .order_by(Issue.opened_at.desc())
         .limit(limit)
     )
     return [IssueRow(**row) for row in rows.mappings()]
+
+
+async def open_issues(session: AsyncSession, tenant_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many are open, of each tenant that has any."""
+    rows = await session.execute(
+        select(Issue.tenant_id, func.count())
+        .join(Connection, of_issue())
+        .where(among(Issue.tenant_id, tenant_ids), came_back(), Issue.resolved_at.is_(None))
+        .group_by(Issue.tenant_id)
+    )
+    return {row[0]: row[1] for row in rows}

@@ -1,7 +1,7 @@
 """Health of one connection for its owner, of every tenant for support."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.health import repository
-from trunkline.health.assessment import LEVELS, Health, Level, assess
+from trunkline.health.assessment import LEVELS, Health, Level, assess, lag
 from trunkline.health.repository import ConnectionRow, IssueRow
 from trunkline.kernel.clock import now
 
@@ -19,6 +19,8 @@ class ConnectionHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     row: ConnectionRow
     health: Health | None
+    lag_seconds: int | None
+    """Of the stream that is furthest behind."""
 
 
 class TenantHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +30,9 @@ class TenantHealth(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     level: Level | None
     worst: Health | None
+    worst_connection: ConnectionRow | None
+    levels: Mapping[Level, int]
+    """How many connections stand at each."""
     lag_seconds: int | None
     """Of the stream that is furthest behind."""
     records: int
@@ -55,29 +60,37 @@ class HealthService:
         by_tenant: dict[UUID, list[ConnectionHealth]] = defaultdict(list)
         for row in await repository.connections(session, tenant_ids):
             by_tenant[row.tenant_id].append(_judged(row))
-        counts: dict[UUID, int] = defaultdict(int)
-        for issue in await repository.issues(session, tenant_ids, still_open=True, limit=10_000):
-            counts[issue.tenant_id] += 1
+        counts = await repository.open_issues(session, tenant_ids)
         return {
-            tenant_id: _tenant(tenant_id, by_tenant[tenant_id], counts[tenant_id]) for tenant_id in tenant_ids
+            tenant_id: _tenant(tenant_id, by_tenant[tenant_id], counts.get(tenant_id, 0))
+            for tenant_id in tenant_ids
         }
 
 
 def _judged(row: ConnectionRow) -> ConnectionHealth:
-    return ConnectionHealth(row=row, health=assess(row.facts, now()))
+    moment = now()
+    return ConnectionHealth(row=row, health=assess(row.facts, moment), lag_seconds=lag(row.facts, moment))
+
+
+def severity(health: Health) -> tuple[int, datetime]:
+    """Sorts the worst first, and what has lasted longer before what is new."""
+    return LEVELS.index(health.level), health.since
 
 
 def _tenant(tenant_id: UUID, connections: Sequence[ConnectionHealth], open_issues: int) -> TenantHealth:
-    judged = [connection.health for connection in connections if connection.health is not None]
-    worst = min(judged, key=lambda health: LEVELS.index(health.level), default=None)
-    lags = [health.lag_seconds for health in judged if health.lag_seconds is not None]
+    judged = [(one.health, one.row) for one in connections if one.health is not None]
+    worst, connection = min(judged, key=lambda pair: severity(pair[0]), default=(None, None))
     return TenantHealth(
         tenant_id=tenant_id,
         connections=len(connections),
         level=worst.level if worst else None,
         worst=worst,
-        lag_seconds=max(lags, default=None),
-        records=sum(stream.records for connection in connections for stream in connection.row.facts.streams),
+        worst_connection=connection,
+        levels=Counter(health.level for health, _ in judged),
+        lag_seconds=max(
+            (one.lag_seconds for one in connections if one.lag_seconds is not None), default=None
+        ),
+        records=sum(stream.records for one in connections for stream in one.row.facts.streams),
         open_issues=open_issues,
         since=worst.since if worst else None,
     )

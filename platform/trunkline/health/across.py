@@ -1,0 +1,163 @@
+"""SQL of the console: what goes on across tenants. Runs in a system session, whose role sees no record."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, distinct, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline.connections.models import Connection
+from trunkline.health.models import Issue
+from trunkline.health.repository import came_back, of_issue
+from trunkline.runs.models import Run
+from trunkline.work.models import Work
+
+
+class CauseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One problem, however many tenants have it: the open issues of a cause."""
+
+    cause: str
+    tenants: int
+    connections: int
+    issues: int
+    times: int
+    """How often it was met."""
+    opened_at: datetime
+    """Of the oldest."""
+    last_seen_at: datetime
+
+
+class AffectedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An open issue with whose it is; no detail but the id by which a provider finds the request."""
+
+    tenant_id: UUID
+    id: UUID
+    connection_id: UUID
+    connection: str
+    connector: str
+    cause: str
+    stream: str | None
+    count: int
+    opened_at: datetime
+    last_seen_at: datetime
+    correlation_id: str | None
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    connection_id: UUID
+    stream: str
+    mode: str
+    trigger: str
+    state: str
+    cause: str | None
+    attempt: int
+    fetched: int
+    changes: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the backlog."""
+
+    id: UUID
+    kind: str
+    key: str
+    connection_id: UUID | None
+    due_at: datetime
+    attempt: int
+    tries: int
+    lease_until: datetime | None
+    leased_by: str | None
+    cause: str | None
+
+
+async def causes(session: AsyncSession) -> list[CauseRow]:
+    """Most tenants first."""
+    tenants, issues = func.count(distinct(Issue.tenant_id)), func.count()
+    rows = await session.execute(
+        select(
+            Issue.cause,
+            tenants.label("tenants"),
+            func.count(distinct(Issue.connection_id)).label("connections"),
+            issues.label("issues"),
+            func.sum(Issue.count).label("times"),
+            func.min(Issue.opened_at).label("opened_at"),
+            func.max(Issue.last_seen_at).label("last_seen_at"),
+        )
+        .join(Connection, of_issue())
+        .where(Issue.resolved_at.is_(None), came_back())
+        .group_by(Issue.cause)
+        .order_by(tenants.desc(), issues.desc(), Issue.cause)
+    )
+    return [CauseRow(**row) for row in rows.mappings()]
+
+
+async def count_open(session: AsyncSession) -> int:
+    """Open issues of every tenant."""
+    query = (
+        select(func.count())
+        .select_from(Issue)
+        .join(Connection, of_issue())
+        .where(Issue.resolved_at.is_(None), came_back())
+    )
+    return (await session.execute(query)).scalar_one()
+
+
+async def affected(
+    session: AsyncSession,
+    *,
+    cause: str | None = None,
+    tenant_id: UUID | None = None,
+    limit: int,
+    offset: int = 0,
+) -> list[AffectedRow]:
+    """Open issues of a cause, or of a tenant; the oldest first, as it has waited longest."""
+    query: Select[tuple[object, ...]] = (
+        select(
+            Issue.tenant_id,
+            Issue.id,
+            Issue.connection_id,
+            Connection.name.label("connection"),
+            Connection.connector,
+            Issue.cause,
+            Issue.stream,
+            Issue.count,
+            Issue.opened_at,
+            Issue.last_seen_at,
+            Issue.detail["correlation_id"].astext.label("correlation_id"),
+        )
+        .join(Connection, of_issue())
+        .where(Issue.resolved_at.is_(None), came_back())
+    )
+    if cause is not None:
+        query = query.where(Issue.cause == cause)
+    if tenant_id is not None:
+        query = query.where(Issue.tenant_id == tenant_id)
+    rows = await session.execute(query.order_by(Issue.opened_at, Issue.id).limit(limit).offset(offset))
+    return [AffectedRow(**row) for row in rows.mappings()]
+
+
+async def last_runs(session: AsyncSession, tenant_id: UUID, *, limit: int) -> list[RunRow]:
+    """Newest first."""
+    rows = await session.execute(
+        select(*(getattr(Run, name) for name in RunRow.__struct_fields__))
+        .where(Run.tenant_id == tenant_id)
+        .order_by(Run.created_at.desc(), Run.id.desc())
+        .limit(limit)
+    )
+    return [RunRow(**row) for row in rows.mappings()]
+
+
+async def pending_work(session: AsyncSession, tenant_id: UUID, *, limit: int) -> list[WorkRow]:
+    """What is due first comes first."""
+    rows = await session.execute(
+        select(*(getattr(Work, name) for name in WorkRow.__struct_fields__))
+        .where(Work.tenant_id == tenant_id)
+        .order_by(Work.due_at, Work.id)
+        .limit(limit)
+    )
+    return [WorkRow(**row) for row in rows.mappings()]
