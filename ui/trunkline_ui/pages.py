@@ -6,6 +6,7 @@ from typing import Any
 from trunkline_ui import gallery
 from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
+from trunkline_ui.console.routes import CONSOLE
 from trunkline_ui.portal.routes import PORTAL
 from trunkline_ui.recipes.controllers import ROUTES as RECIPES
 from trunkline_ui.theme import choose_theme
@@ -26,5 +27,6 @@ def handlers(*, development: bool) -> Sequence[Any]:
         oauth_callback,
         *PORTAL,
         *RECIPES,
+        *CONSOLE,
         *(gallery.HANDLERS if development else ()),
     ]

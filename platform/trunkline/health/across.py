@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, distinct, func, select
+from sqlalchemy import distinct, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
@@ -116,7 +116,7 @@ async def affected(
     offset: int = 0,
 ) -> list[AffectedRow]:
     """Open issues of a cause, or of a tenant; the oldest first, as it has waited longest."""
-    query: Select[tuple[object, ...]] = (
+    query = (
         select(
             Issue.tenant_id,
             Issue.id,

@@ -62,15 +62,22 @@ def of_issue() -> ColumnElement[bool]:
 
 
 async def connections(
-    session: AsyncSession, tenant_ids: Sequence[UUID], connection_id: UUID | None = None
+    session: AsyncSession,
+    tenant_ids: Sequence[UUID],
+    connection_id: UUID | None = None,
+    *,
+    disconnected: bool = False,
 ) -> list[ConnectionRow]:
-    """Every connection of these tenants but the disconnected, oldest first, with what health is judged by."""
+    """Every connection of these tenants, oldest first, with what health is judged by.
+
+    `disconnected`: those too; the one asked for by its id always.
+    """
     if not tenant_ids:
         return []
     where = [among(Connection.tenant_id, tenant_ids), came_back()]
     if connection_id is not None:
         where.append(Connection.id == connection_id)
-    else:
+    elif not disconnected:
         where.append(Connection.state != "disconnected")
     rows = await session.execute(
         select(

@@ -47,8 +47,12 @@ class HealthService:
         rows = await repository.connections(session, [tenant_id], connection_id)
         return _judged(rows[0]) if rows else None
 
-    async def of_tenant(self, session: AsyncSession, tenant_id: UUID) -> list[ConnectionHealth]:
-        return [_judged(row) for row in await repository.connections(session, [tenant_id])]
+    async def of_tenant(
+        self, session: AsyncSession, tenant_id: UUID, *, disconnected: bool = False
+    ) -> list[ConnectionHealth]:
+        """Oldest first; `disconnected`: those too."""
+        rows = await repository.connections(session, [tenant_id], disconnected=disconnected)
+        return [_judged(row) for row in rows]
 
     async def issues(
         self, session: AsyncSession, tenant_id: UUID, *, still_open: bool = True

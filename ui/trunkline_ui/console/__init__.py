@@ -1,0 +1,1 @@
+"""The console: what support sees, and what staff administrators may do."""

@@ -1,0 +1,94 @@
+"""`/console/issues`: one cause per problem, however many tenants have it."""
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from trunkline.health import across
+from trunkline.health.across import CauseRow
+from trunkline.kernel.db import Database
+from trunkline.kernel.errors import NotFoundError
+from trunkline.kernel.principal import Principal
+from trunkline.resilience.failures import failures
+from trunkline.sdk.registry import Connectors
+from trunkline_tenants.directory import Directory
+from trunkline_tenants.schemas import TenantInfo
+from trunkline_ui.console.common import Cause, asked_page, cause_of, frame
+from trunkline_ui.console.tenant_view import IssueLine, issue_line
+from trunkline_ui.portal.common import AnyRequest, address, label_of, stream_labels
+from trunkline_ui.rendering import Page, page
+
+PAGE = 50
+
+
+class CauseLine(msgspec.Struct, frozen=True):
+    row: CauseRow
+    cause: Cause
+
+
+class Affected(msgspec.Struct, frozen=True, kw_only=True):
+    """One open issue with its tenant."""
+
+    line: IssueLine
+    tenant: TenantInfo | None
+    connector: str
+
+
+class IssuePages(Controller):
+    include_in_schema = False
+
+    @get("/console/issues")
+    async def causes(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        principal: NamedDependency[Principal],
+    ) -> Page:
+        async with db.system() as session:
+            found = await across.causes(session)
+        context = frame(request, principal, "/console/issues", sum(row.issues for row in found))
+        context |= {"lines": [CauseLine(row, cause_of(row.cause)) for row in found]}
+        return page("console/issues.html", context, block="live")
+
+    @get("/console/issues/{cause:str}")
+    async def affected(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        principal: NamedDependency[Principal],
+        directory: NamedDependency[Directory],
+        connectors: NamedDependency[Connectors],
+        cause: FromPath[str],
+    ) -> Page:
+        """A code that only a newer version writes has a page as long as an issue with it is open."""
+        number = asked_page(request)
+        async with db.system() as session:
+            every = await across.causes(session)
+            summary = next((row for row in every if row.cause == cause), None)
+            if summary is None and cause not in failures():
+                raise NotFoundError
+            offset = (number - 1) * PAGE
+            rows = (
+                await across.affected(session, cause=cause, limit=PAGE + 1, offset=offset) if summary else []
+            )
+        tenants = {tenant.id: tenant for tenant in await directory.tenants()}
+        here = f"/console/issues/{cause}"
+        context = frame(request, principal, "/console/issues", sum(row.issues for row in every))
+        context |= {
+            "cause": cause_of(cause),
+            "code": cause,
+            "summary": summary,
+            "lines": [
+                Affected(
+                    line=issue_line(row, stream_labels(connectors, row.connector)),
+                    tenant=tenants.get(row.tenant_id),
+                    connector=label_of(connectors, row.connector),
+                )
+                for row in rows[:PAGE]
+            ],
+            "here": address(here, page=number if number > 1 else ""),
+            "previous": address(here, page=number - 1 if number > 2 else "") if number > 1 else "",
+            "following": address(here, page=number + 1) if len(rows) > PAGE else "",
+        }
+        return page("console/cause.html", context, block="live")

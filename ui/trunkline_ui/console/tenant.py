@@ -1,0 +1,78 @@
+"""`/console/tenants/{tenant}`: one tenant, read-only: nothing of its records, nobody's name."""
+
+from uuid import UUID
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from trunkline.health import across
+from trunkline.health.service import HealthService
+from trunkline.kernel.clock import now
+from trunkline.kernel.db import Database
+from trunkline.kernel.principal import Principal
+from trunkline.sdk.registry import Connectors
+from trunkline_tenants.directory import Directory
+from trunkline_tenants.errors import UnknownTenantError
+from trunkline_ui.console.common import frame
+from trunkline_ui.console.tenant_view import (
+    connection_panel,
+    issue_line,
+    labels_of,
+    run_line,
+    severity,
+    work_line,
+)
+from trunkline_ui.portal.common import AnyRequest, label_of, stream_labels
+from trunkline_ui.portal.words import MODES, TRIGGERS
+from trunkline_ui.rendering import Page, page
+
+RUNS_SHOWN = 12
+ISSUES_SHOWN = 100
+WORK_SHOWN = 50
+
+
+class TenantPages(Controller):
+    include_in_schema = False
+
+    @get("/console/tenants/{tenant:str}")
+    async def show(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        principal: NamedDependency[Principal],
+        directory: NamedDependency[Directory],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+        tenant_id: NamedDependency[UUID],
+        tenant: FromPath[str],
+    ) -> Page:
+        known = await directory.tenant_by_slug(tenant)
+        if known is None:
+            raise UnknownTenantError
+        async with db.system() as session:
+            found = await health.of_tenant(session, tenant_id, disconnected=True)
+            issues = await across.affected(session, tenant_id=tenant_id, limit=ISSUES_SHOWN)
+            runs = await across.last_runs(session, tenant_id, limit=RUNS_SHOWN)
+            work = await across.pending_work(session, tenant_id, limit=WORK_SHOWN + 1)
+            open_issues = await across.count_open(session)
+        streams = {name: stream_labels(connectors, name) for name in {one.row.connector for one in found}}
+        labels, moment = labels_of(found, streams), now()
+        context = frame(request, principal, "/console", open_issues)
+        context |= {
+            "tenant": known,
+            "here": f"/console/tenants/{known.slug}",
+            "panels": [
+                connection_panel(
+                    one, label_of(connectors, one.row.connector), streams[one.row.connector], moment
+                )
+                for one in sorted(found, key=severity)
+            ],
+            "issues": [issue_line(row, streams.get(row.connector, {})) for row in issues],
+            "runs": [run_line(row, labels) for row in runs if row.connection_id in labels],
+            "work": [work_line(row, labels, moment) for row in work[:WORK_SHOWN]],
+            "more_work": len(work) > WORK_SHOWN,
+            "modes": MODES,
+            "triggers": TRIGGERS,
+        }
+        return page("console/tenant.html", context, block="live")
