@@ -57,6 +57,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """None for staff."""
     csrf: str
     expires_at: datetime
+    several: bool = False
+    """Whether the user belongs to other tenants too; known of a resolved session only."""
 
     @property
     def home(self) -> str:

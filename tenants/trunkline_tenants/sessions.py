@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from trunkline.kernel.principal import Principal, Role
 from trunkline_tenants.models import LoginSession, Member, Tenant, User
@@ -18,6 +19,12 @@ ABSOLUTE = timedelta(hours=12)
 working day with a break in it is 12."""
 
 STAFF_ROLES: dict[str, Role] = {"support": "support", "admin": "staff_admin"}
+
+
+_OTHER = aliased(Member)
+_ELSEWHERE = (
+    exists().where(_OTHER.user_id == LoginSession.user_id, _OTHER.tenant_id != LoginSession.tenant_id)
+).label("several")
 
 
 async def insert(
@@ -47,6 +54,7 @@ async def load(session: AsyncSession, id_hash: bytes, moment: datetime) -> tuple
                 LoginSession.csrf,
                 LoginSession.expires_at,
                 LoginSession.last_seen_at,
+                _ELSEWHERE,
             )
             .join(User, User.id == LoginSession.user_id)
             .outerjoin(
@@ -67,11 +75,14 @@ async def load(session: AsyncSession, id_hash: bytes, moment: datetime) -> tuple
     values: tuple[Any, ...] = tuple(row)
     user = UserInfo(*values[:user_width])
     tenant = TenantInfo(*values[user_width : user_width + tenant_width]) if values[user_width] else None
-    role, csrf, expires_at, seen = values[user_width + tenant_width :]
+    role, csrf, expires_at, seen, several = values[user_width + tenant_width :]
     principal = principal_of(user, tenant, role)
     if principal is None:
         return None
-    return Login(principal=principal, user=user, tenant=tenant, csrf=csrf, expires_at=expires_at), seen
+    login = Login(
+        principal=principal, user=user, tenant=tenant, csrf=csrf, expires_at=expires_at, several=several
+    )
+    return login, seen
 
 
 def principal_of(user: UserInfo, tenant: TenantInfo | None, role: Role | None) -> Principal | None:

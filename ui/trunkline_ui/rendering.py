@@ -65,6 +65,8 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     """Their e-mail or role."""
     organisation: str = ""
+    switch: str = ""
+    """Where another organisation is chosen; empty for who belongs to one."""
     home: str = "/"
     logout: str = "/logout"
 

@@ -45,6 +45,7 @@ def portal_shell(
         name=principal.label,
         detail=ROLES.get(principal.role, ""),
         organisation=tenant_name,
+        switch="/switch-tenant" if isinstance(login, Login) and login.several else "",
         home="/portal",
     )
 

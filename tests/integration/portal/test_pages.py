@@ -214,3 +214,10 @@ async def test_hostile_queries_are_no_errors_of_ours(factory: Any, people: Seede
 
 def quote_all(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+async def test_only_who_belongs_to_several_organisations_can_choose(owner: Any, visitors: Any) -> None:
+    assert "/switch-tenant" not in (await owner.get("/portal")).text
+    iris = await visitors("iris@umbra.example")
+    assert 'href="/switch-tenant"' in (await iris.get("/portal")).text
+    assert "Initech" in (await iris.get("/switch-tenant")).text
