@@ -1,0 +1,91 @@
+"""API keys: made once, shown once, revoked for good, and only by staff administrators."""
+
+import re
+from typing import Any
+
+from sqlalchemy import text as sql
+
+from trunkline.kernel.db import OPERATOR
+
+PLAIN = re.compile(r"tl_live_[0-9A-Za-z]{10}_[0-9A-Za-z]{38}")
+
+
+async def test_a_key_is_shown_once_and_works(rows: Any, chief: Any) -> None:
+    answer = await chief.post("/console/keys", name="Backend", scope="all")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    plain = set(PLAIN.findall(answer.text)).pop()
+    principal = await rows.directory.authenticate_key(plain)
+    assert principal is not None
+    assert principal.tenant_id is None
+    again = (await chief.get("/console/keys")).text
+    assert not PLAIN.findall(again)
+    assert "Backend" in again
+    assert plain.split("_")[2] in again
+    assert "Every tenant" in again
+
+
+async def test_a_key_for_one_tenant(rows: Any, people: Any, chief: Any) -> None:
+    answer = await chief.post("/console/keys", name="Only Globex", scope="one", tenant=" globex ")
+    plain = set(PLAIN.findall(answer.text)).pop()
+    principal = await rows.directory.authenticate_key(plain)
+    assert principal is not None
+    assert principal.tenant_id == people.tenants["globex"].id
+    assert "Globex Corporation" in (await chief.get("/console/keys")).text
+
+
+async def test_what_is_missing_is_named_and_nothing_is_made(rows: Any, chief: Any) -> None:
+    for form, words in (
+        ({"name": "", "scope": "all"}, "A name needs 1 to 120"),
+        ({"name": "x" * 500, "scope": "all"}, "A name needs 1 to 120"),
+        ({"name": "ok"}, "Choose whose data the key opens."),
+        ({"name": "ok", "scope": "one"}, "No tenant has this slug"),
+        ({"name": "ok", "scope": "one", "tenant": "nobody"}, "No tenant has this slug"),
+    ):
+        answer = await chief.post("/console/keys", **form)
+        assert answer.status_code == 422, form
+        assert words in answer.text
+        assert not PLAIN.findall(answer.text)
+    assert await rows.directory.every_api_key() == []
+
+
+async def test_revoking(rows: Any, people: Any, chief: Any) -> None:
+    plain, key = await rows.directory.create_api_key("Old one", tenant_id=people.tenants["globex"].id)
+    address = f"/console/keys/{key.id}/revoke"
+    assert "Revoke “Old one”?" in (await chief.get(address)).text
+    text = await chief.flash(await chief.post(address))
+    assert "is revoked" in text
+    assert await rows.directory.authenticate_key(plain) is None
+    assert (await chief.post(address)).status_code == 404
+    assert (await chief.get(address)).status_code == 404
+
+
+async def test_making_and_revoking_are_in_the_installations_log(rows: Any, chief: Any) -> None:
+    answer = await chief.post("/console/keys", name="Backend", scope="all")
+    plain = set(PLAIN.findall(answer.text)).pop()
+    key = (await rows.directory.every_api_key())[0]
+    await chief.post(f"/console/keys/{key.id}/revoke")
+    async with rows.db.tenant(OPERATOR) as session:
+        found = list(
+            await session.execute(
+                sql("SELECT action, actor, actor_kind, detail FROM audit_entries ORDER BY at")
+            )
+        )
+    assert [row.action for row in found] == ["api_key.created", "api_key.revoked"]
+    assert {row.actor for row in found} == {"Chris Tanaka"}
+    assert plain not in str(found)
+
+
+async def test_support_neither_sees_nor_makes_keys(rows: Any, support: Any) -> None:
+    _, key = await rows.directory.create_api_key("Not yours")
+    for answer in (
+        await support.get("/console/keys"),
+        await support.get(f"/console/keys/{key.id}/revoke"),
+        await support.post("/console/keys", name="Mine", scope="all"),
+        await support.post(f"/console/keys/{key.id}/revoke"),
+    ):
+        assert answer.status_code == 403
+        assert "Ask a staff administrator to do it." in answer.text
+        assert "Not yours" not in answer.text
+    assert [one.revoked_at for one in await rows.directory.every_api_key()] == [None]
+    assert "/console/keys" not in (await support.get("/console")).text
