@@ -251,7 +251,7 @@ class AuthorizationFlow:
         )
         secret = ""
         async with self._db.tenant(tenant_id) as session:
-            connection = await repository.lock(session, tenant_id, connection_id)
+            connection = await repository.lock(session, tenant_id, connection_id, with_credential=True)
             if connection is None:
                 raise _NotKeptError("authorization_expired", "This took too long. Start again.")
             _check_account(found, connection, manifest, account)

@@ -27,7 +27,9 @@ def expire_pending(db: Database, connections: ConnectionService) -> Handler:
 
     async def handle(lease: Lease) -> Outcome:
         async with db.tenant(lease.tenant_id) as session:
-            connection = await repository.lock(session, lease.tenant_id, UUID(lease.key))
+            connection = await repository.lock(
+                session, lease.tenant_id, UUID(lease.key), with_credential=True
+            )
             outcome = Done()
             if connection is not None and connection.state == "pending":
                 until = await _kept_until(session, connection)

@@ -25,13 +25,21 @@ async def get(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Co
     ).scalar_one_or_none()
 
 
-async def lock(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection | None:
-    """The row as it is now, held until the transaction ends."""
+async def lock(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, *, with_credential: bool = False
+) -> Connection | None:
+    """The row as it is now, held until the transaction ends.
+
+    Everyone takes locks in this order, or they would deadlock: credential, connection, stream, run, work.
+    So who will go on to the credential asks for it here; it may wait for a refresh under way.
+    """
+    if with_credential:
+        await credential(session, tenant_id, connection_id, locked=True)
     return (
         await session.execute(
             select(Connection)
             .where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
-            .with_for_update()
+            .with_for_update(key_share=True)  # rows that refer to it can still be written
             .execution_options(populate_existing=True)
         )
     ).scalar_one_or_none()

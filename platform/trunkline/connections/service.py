@@ -226,7 +226,7 @@ class ConnectionService:
 
         The provider is asked inside the caller's transaction; whatever it answers, the connection ends.
         """
-        connection = await self._locked(session, tenant_id, connection_id)
+        connection = await self._locked(session, tenant_id, connection_id, with_credential=True)
         if connection.state == "disconnected":
             return connection
         revocation = await self._tokens.revoke(session, connection)
@@ -251,8 +251,10 @@ class ConnectionService:
         """Adds or replaces; `session` is the owner's: a tenant's, or OPERATOR's for every tenant's use."""
         await self._clients.register(session, tenant_id, connector, client_id=client_id, secret=secret)
 
-    async def _locked(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Connection:
-        connection = await repository.lock(session, tenant_id, connection_id)
+    async def _locked(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, *, with_credential: bool = False
+    ) -> Connection:
+        connection = await repository.lock(session, tenant_id, connection_id, with_credential=with_credential)
         if connection is None:
             raise NotFoundError
         return connection

@@ -257,8 +257,14 @@ async def note_failure(
 async def standing(session: AsyncSession, place: Place) -> Any:
     """The stream's run_id, paused_at, schedule_seconds and its connection's state; None if it is gone.
 
-    Locks the stream's row: whoever stops or resumes it waits until this transaction has ended.
+    Locks the connection's row and the stream's, in that order like everyone: whoever stops or resumes it
+    waits until this transaction has ended.
     """
+    await session.execute(
+        select(Connection.id)
+        .where(Connection.tenant_id == place.tenant_id, Connection.id == place.connection_id)
+        .with_for_update(key_share=True)
+    )
     query = (
         select(Stream.run_id, Stream.paused_at, Stream.schedule_seconds, Connection.state)
         .join(

@@ -141,7 +141,10 @@ class PageWriter:
                 "quarantined": len(planned.quarantine),
                 "changes": len(planned.writes),
             }
-            under_way = await writes.count(
+            # the stream's row first, as everyone who stops a run does: the other order would deadlock
+            state = msgspec.json.encode(checkpoint)
+            under_way = await writes.move(session, place, run_id, state, page.live, waiting=waiting)
+            if not under_way or not await writes.count(
                 session,
                 place.tenant_id,
                 run_id,
@@ -149,10 +152,6 @@ class PageWriter:
                 mode=checkpoint.mode,
                 expected=page.expected,
                 waiting=waiting,
-            )
-            state = msgspec.json.encode(checkpoint)
-            if not under_way or not await writes.move(
-                session, place, run_id, state, page.live, waiting=waiting
             ):
                 raise RunStoppedError
             await self._lease.fence(session)

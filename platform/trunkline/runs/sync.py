@@ -159,7 +159,6 @@ class SyncHandler:
         outcome = Done(again_at=due)
         settled = Settled(fields=checkpoint.fields, recipes=checkpoint.recipes)
         async with self._db.tenant(place.tenant_id) as session:
-            await attempt.end_run(session, place.tenant_id, run.run_id, "succeeded", None)
             await attempt.change_stream(
                 session,
                 place,
@@ -175,6 +174,7 @@ class SyncHandler:
                 cause_since=None,
                 cause_detail=None,
             )
+            await attempt.end_run(session, place.tenant_id, run.run_id, "succeeded", None)
             await resolve_issues(session, place.tenant_id, place.connection_id, stream=place.stream)
             await lease.finish(session, outcome)
         return outcome
@@ -320,6 +320,6 @@ class _Fetcher:
         self.waiting = True
         place = self._run.place
         async with self._db.tenant(place.tenant_id) as session:
-            await attempt.wait_run(session, place.tenant_id, self._run.run_id, until, cause, retry=False)
             await attempt.change_stream(session, place, waiting_until=until)
+            await attempt.wait_run(session, place.tenant_id, self._run.run_id, until, cause, retry=False)
             await self._lease.fence(session)

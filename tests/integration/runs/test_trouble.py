@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from trunkline.runs.provider import Page
 
@@ -343,6 +344,44 @@ async def test_a_cancelled_run_commits_no_further_page(northwind: Any) -> None:
         "succeeded",
         len(northwind.sandbox.truth(northwind.account)) - held.n,
     )
+    await northwind.stands()
+
+
+async def test_a_cancel_that_meets_a_page_in_the_middle_ends_in_order(northwind: Any) -> None:
+    """Both lock the stream's row before the run's; the other way round one of them would be a deadlock's victim."""
+    await northwind.recipe()
+    rig, page, fetched, cancelling = northwind.rig, northwind.rig.provider.page, 0, None
+
+    async def cancel() -> None:
+        async with rig.db.tenant(northwind.tenant_id) as session:
+            lock = "SELECT run_id FROM streams WHERE tenant_id = :tenant FOR UPDATE"
+            run_id = await session.scalar(text(lock), {"tenant": northwind.tenant_id})
+            held.set()
+            for _ in range(1000):
+                if await northwind.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                    break
+                await asyncio.sleep(0.01)
+            # what it needs now nobody may hold; without this the page might be the deadlock's victim
+            await session.execute(text("SET LOCAL lock_timeout = '300ms'"))
+            await rig.runs.cancel_run(session, northwind.tenant_id, run_id)
+
+    held = asyncio.Event()
+
+    async def page_while_cancelling(*args: Any, **more: Any) -> Page:
+        nonlocal fetched, cancelling
+        fetched += 1
+        if fetched == 3:
+            cancelling = asyncio.create_task(cancel())
+            await held.wait()
+        return await page(*args, **more)
+
+    rig.provider.page = page_while_cancelling
+    await northwind.work()
+    assert cancelling is not None
+    await cancelling
+    assert (await northwind.all_runs())[0].state == "cancelled"
+    rig.provider.page = page
+    assert (await northwind.sync()).state == "succeeded"
     await northwind.stands()
 
 
