@@ -15,7 +15,7 @@ from trunkline_ui.rendering import Flash, NavItem, Shell, content_policy, create
 ENVIRONMENT = create_environment()
 UI = ENVIRONMENT.globals["ui"]
 TEMPLATES = ENVIRONMENT.list_templates()
-HOSTILE = """"><script>alert(1)</script><img src=x onerror=alert(1)>' onmouseover='x {{ 7*7 }}"""
+HOSTILE = """"><script>alert(1)</script><img src=x onerror=alert(1)>' onmouseover='x {{ 1009*1013 }}"""
 
 
 class Outline(HTMLParser):
@@ -163,7 +163,7 @@ def test_component_escapes_whatever_is_put_in(macro):
     visible = outline.text + "".join(
         value or "" for _, attributes in outline.tags for value in attributes.values()
     )
-    assert "49" not in re.sub(r"[^{}49 ]", " ", visible).split(), "an expression was evaluated"
+    assert "1022117" not in visible, "an expression was evaluated"
     if macro not in {"avatar", "connector_tile"}:
         assert "alert(1)" in visible
 
@@ -187,7 +187,9 @@ def test_every_form_that_posts_carries_the_token():
     for name in TEMPLATES:
         source, _, _ = ENVIRONMENT.loader.get_source(ENVIRONMENT, name)
         for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", source, re.DOTALL):
-            assert "csrf" in form, f"{name}: {form[:120]}"
+            # the widget's frame has no cookie session to borrow: its own secret key goes along instead
+            token = "frame_key" if name == "widget/frame.html" else "csrf"
+            assert token in form, f"{name}: {form[:120]}"
 
 
 def test_unknown_component_and_unknown_name_are_errors():
