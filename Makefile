@@ -5,6 +5,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Each process has servers of its own; three fill two cores, since tests often wait. All journeys go to one.
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadgroup
 SOURCES := platform tenants connectors ui tests migrations
 
 .PHONY: help demo demo-reset test lint format types unit integration journeys constraints doctor clean chromium
@@ -20,8 +22,8 @@ demo-reset: $(VENV)/.demo ## The same, from the beginning: asks, then deletes th
 
 test: $(VENV)/.dev chromium ## Lint, types, import rules, and every test
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest tests/unit
-	@$(BIN)/python -m pytest tests/integration tests/journeys
+	@$(PYTEST) tests/unit
+	@$(PYTEST) tests/journeys tests/integration
 
 lint: $(VENV)/.dev ## ruff, its formatting, and the directions between packages
 	@$(BIN)/ruff check $(SOURCES)
@@ -36,13 +38,13 @@ types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev ## Tests without a socket, in seconds
-	@$(BIN)/python -m pytest tests/unit
+	@$(PYTEST) tests/unit
 
 integration: $(VENV)/.dev ## Tests against real PostgreSQL and Valkey
-	@$(BIN)/python -m pytest tests/integration
+	@$(PYTEST) tests/integration
 
 journeys: $(VENV)/.dev chromium ## Tests in a real browser
-	@$(BIN)/python -m pytest tests/journeys
+	@$(PYTEST) tests/journeys
 
 constraints: $(VENV)/.dev ## Resolve constraints.txt anew for Python 3.11 to 3.14
 	@[ -x $(BIN)/uv ] || $(PIP) install uv

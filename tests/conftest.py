@@ -18,7 +18,15 @@ from trunkline.kernel.embedded import EmbeddedServers
 from trunkline.kernel.migrate import upgrade
 
 TEMPLATE = "migrated"
+JOURNEYS = Path(__file__).parent / "journeys"
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All journeys in one process (`--dist loadgroup`): they share one demo and one browser."""
+    for item in items:
+        if JOURNEYS in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("journeys"))
 
 
 @pytest.fixture(scope="session")
