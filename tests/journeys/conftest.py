@@ -2,7 +2,8 @@
 
 `open_page(width=..., theme=..., cookies=...)` gives a page whose faults (console, policy, failed or foreign
 requests) fail the test at its end. `check(page)` asks axe-core and looks for overflow. `serve(app)` runs a
-Litestar app on a free port of 127.0.0.1 and returns its origin.
+Litestar app on a free port of 127.0.0.1 and returns its origin. `demo` is everything, running;
+`organisation(slug)` adds a customer of the test's own to it, so that journeys do not meet; `portal` signs in.
 """
 
 import asyncio
@@ -17,13 +18,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 import pytest
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from trunkline.kernel.db import Database
+from trunkline.kernel.embedded import EmbeddedServers
+from trunkline_tenants.directory import Directory
 
 CHROMIUM = Path(os.environ.get("TRUNKLINE_CHROMIUM", "/usr/bin/chromium"))
 SHOTS = os.environ.get("TRUNKLINE_SCREENSHOTS")
@@ -33,6 +39,7 @@ OpenPage = Callable[..., Awaitable[Page]]
 Check = Callable[[Page], Awaitable[None]]
 Serve = Callable[..., Awaitable[str]]
 Shoot = Callable[[Page, str], Awaitable[None]]
+Organise = Callable[[str, str], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -194,18 +201,26 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     sandbox: str
     product: str
+    data: Path
     member_password: str
     staff_password: str
     api_key: str
 
-    def control(self, method: str, path: str, body: object = None) -> object:
+    def control(self, method: str, path: str, body: object = None) -> Any:
         """The simulated HubSpot's control API."""
         url = f"{self.sandbox}/hubspot/_control/api/{path}"
         answer = httpx2.request(method, url, json=body, headers={"origin": self.sandbox}, timeout=20)
         assert answer.status_code < 300, answer.text
         return answer.json() if answer.content else None
 
-    def api(self, path: str, **params: object) -> dict[str, object]:
+    def live(self, account: str, kind: str) -> int:
+        """How many objects of a kind the simulated account has."""
+        state = self.control("GET", "state")
+        return next(
+            row["live"] for row in state["counts"] if (row["account"], row["object"]) == (account, kind)
+        )
+
+    def api(self, path: str, **params: object) -> Any:
         """The product's API, as its backend would ask."""
         headers = {"authorization": f"Bearer {self.api_key}"}
         answer = httpx2.get(f"{self.origin}/v1/{path}", params=params, headers=headers, timeout=20)  # type: ignore[arg-type]
@@ -252,6 +267,7 @@ def demo(chromium_path: str) -> Iterator[Demo]:
             origin=f"http://127.0.0.1:{web}",
             sandbox=f"http://127.0.0.1:{sandbox}",
             product=f"http://127.0.0.1:{product}",
+            data=folder / "data",
             member_password=secrets["member_password"],
             staff_password=secrets["staff_password"],
             api_key=secrets["api_key"],
@@ -264,3 +280,60 @@ def demo(chromium_path: str) -> Iterator[Demo]:
             process.kill()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def organisation(demo: Demo) -> AsyncIterator[Organise]:
+    """`await organisation("hooli", "Hooli")` makes the tenant, owner@hooli.example and viewer@hooli.example."""
+    db = Database(EmbeddedServers(demo.data).database_url, application="journeys")
+    directory = Directory(db)
+
+    async def make(slug: str, name: str) -> None:
+        tenant = await directory.create_tenant(slug, name)
+        for role in ("owner", "viewer"):
+            email = f"{role}@{slug}.example"
+            user = await directory.create_user(email, f"{name} {role}", demo.member_password)
+            await directory.set_member(tenant.id, user.id, role)
+
+    yield make
+    await db.dispose()
+
+
+class Portal:
+    """What every journey does in the portal, by hand."""
+
+    def __init__(self, demo: Demo) -> None:
+        self._demo = demo
+
+    async def sign_in(self, page: Page, email: str) -> None:
+        await page.goto(f"{self._demo.origin}/login")
+        await page.get_by_label("E-mail address").fill(email)
+        await page.get_by_label("Password").fill(self._demo.member_password)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page).to_have_url(f"{self._demo.origin}/portal")
+
+    async def consent(self, page: Page, account: str) -> None:
+        """On the provider's page: choose the account and say yes."""
+        await page.get_by_text(account).click()
+        await page.get_by_role("button", name="Connect app").click()
+
+    async def connect(self, page: Page, account: str) -> str:
+        """From the catalogue through the provider and back; the new connection's id."""
+        await page.goto(f"{self._demo.origin}/portal/connect")
+        await page.get_by_role("button", name="Connect HubSpot").click()
+        await self.consent(page, account)
+        await expect(page.get_by_role("status").get_by_text("HubSpot is connected.")).to_be_visible()
+        return page.url.rsplit("/", 1)[1]
+
+    async def use_suggested(self, page: Page, connection_id: str, name: str) -> None:
+        await page.goto(f"{self._demo.origin}/portal/connections/{connection_id}/recipes/new")
+        await page.get_by_role("button", name=f"Use this recipe: {name}").click()
+        await expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+    async def open(self, page: Page, connection_id: str) -> None:
+        await page.goto(f"{self._demo.origin}/portal/connections/{connection_id}")
+
+
+@pytest.fixture
+def portal(demo: Demo) -> Portal:
+    return Portal(demo)
