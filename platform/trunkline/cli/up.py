@@ -46,13 +46,19 @@ class Up:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, lambda *_: self._stop.set())
         with ExitStack() as stack:
+            self._check_alone()
             self._check_ports()
             self._start_servers(stack)
-            doorways = self._prepare()
+            self._migrate()
             if self._stop.is_set():
                 return
             stack.callback(self._stop_workers)
-            self._start_workers()
+            self._start_workers("web", "worker")
+            doorways = [Doorway(audience="Everybody", address=self._settings.origin)]
+            if self._demo:  # while those two start
+                say("Making sure that the demo data is there ...")
+                doorways = list(asyncio.run(_seed(self._composition, self._settings)))
+                self._start_workers("sandbox")
             if self._wait_ready():
                 self._greet(doorways)
                 self._watch()
@@ -65,6 +71,11 @@ class Up:
             ports.append((self._settings.sandbox_port, "TRUNKLINE_SANDBOX_PORT"))
             ports.append((self._settings.product_port, "TRUNKLINE_PRODUCT_PORT"))
         return ports
+
+    def _check_alone(self) -> None:
+        """First of all, so that a second copy is told so and not of a port that is taken."""
+        if self._settings.data.exists():
+            FolderLock(self._settings.data).probe()
 
     def _check_ports(self) -> None:
         for port, variable in self._ports():
@@ -96,21 +107,16 @@ class Up:
         self._settings = settings
         check_reachable(settings.database_url, settings.valkey_url)
 
-    def _prepare(self) -> Sequence[Doorway]:
+    def _migrate(self) -> None:
         from trunkline.kernel import logs
         from trunkline.kernel.migrate import upgrade
 
         logs.configure(msgspec.structs.replace(self._settings, log_level="warning"), "up")
         say("Bringing the database up to date ...")
         upgrade(self._settings.database_url)
-        if self._demo and not self._stop.is_set():
-            say("Making sure that the demo data is there ...")
-            return asyncio.run(_seed(self._composition, self._settings))
-        return [Doorway(audience="Everybody", address=self._settings.origin)]
 
-    def _start_workers(self) -> None:
+    def _start_workers(self, *names: str) -> None:
         settings = self._settings
-        names = ["sandbox", "web", "worker"] if self._demo else ["web", "worker"]
         env = {
             "TRUNKLINE_DATA": str(settings.data),
             "TRUNKLINE_DATABASE_URL": settings.database_url,

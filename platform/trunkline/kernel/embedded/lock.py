@@ -45,6 +45,11 @@ class FolderLock:
         os.write(file, f"{os.getpid()}\n".encode())
         self._file = file
 
+    def probe(self) -> None:
+        """Raise what `acquire` would, and leave it free."""
+        self.acquire()
+        self.release()
+
     def holder(self) -> int | None:
         """The process that took the lock last, as it wrote itself down."""
         with contextlib.suppress(OSError, ValueError):
