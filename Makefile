@@ -1,5 +1,7 @@
 # Needs make, a POSIX shell and Python 3.11 or newer; everything else is installed into .venv.
 SHELL := /bin/sh
+# Where it is set (in many containers), every process would compile everything anew at every start.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 VENV := .venv
