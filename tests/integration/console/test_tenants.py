@@ -41,7 +41,7 @@ async def test_the_worst_come_first(rows: Any, support: Any) -> None:
         "Delayed": "1",
         "Degraded": "1",
         "Failing": "1",
-        "Reconnect needed": "1",
+        "To reconnect": "1",
         "Open issues": "2",
     }
     assert "Access withdrawn" in text

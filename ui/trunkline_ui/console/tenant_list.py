@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from trunkline.health.assessment import LEVELS, Level
+from trunkline.health.assessment import LEVELS, Health, Level
 from trunkline.health.service import TenantHealth
 from trunkline_tenants.schemas import TenantInfo
 from trunkline_ui.console.common import Cause, cause_of
@@ -71,7 +71,7 @@ def tenant_line(tenant: TenantInfo, health: TenantHealth) -> TenantLine:
         word = "Not syncing" if health.connections else "Not connected"
         words = "Every connection is paused or unfinished." if health.connections else ""
     else:
-        word, words = "", cause.title if cause else worst.support
+        word, words = "", cause.title if cause else _short(worst)
     where = ""
     if worst is not None and worst.level != "healthy" and health.worst_connection is not None:
         where = " · ".join(part for part in (health.worst_connection.name, worst.stream) if part)
@@ -84,6 +84,14 @@ def tenant_line(tenant: TenantInfo, health: TenantHealth) -> TenantLine:
         words=words,
         where=where,
     )
+
+
+def _short(health: Health) -> str:
+    """A cell's worth of what has no cause in the failure table."""
+    if health.level == "delayed":
+        late = "A pass takes too long"
+        return "The first sync has not begun" if health.lag_seconds is None else late
+    return health.support
 
 
 def tenant_lines(
@@ -157,7 +165,7 @@ def tiles(health: Mapping[UUID, TenantHealth]) -> list[Tile]:
         Tile(label="Tenants", value=f"{len(health):,}"),
         *(
             Tile(
-                label=LEVEL_WORDS[level],
+                label="To reconnect" if level == "reconnect_needed" else LEVEL_WORDS[level],
                 value=f"{levels[level]:,}",
                 tone=_TONES[level] if levels[level] else "",
                 hint="connections" if levels[level] != 1 else "connection",

@@ -35,6 +35,8 @@ class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
     """In place of the badge's own; may be empty."""
     lag_seconds: int | None
     waiting_until: datetime | None
+    next_due_at: datetime | None
+    """None while it is not meant to be read."""
     cause: Cause | None
 
 
@@ -127,6 +129,7 @@ def _stream_line(facts: StreamFacts, state: str, labels: Mapping[str, str], now:
         word=word,
         lag_seconds=health.lag_seconds,
         waiting_until=health.waiting_until,
+        next_due_at=facts.next_due_at if state == "active" and facts.paused_at is None else None,
         cause=cause_of(facts.cause) if facts.cause else None,
     )
 
