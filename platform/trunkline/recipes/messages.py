@@ -59,6 +59,10 @@ def _compile_words(what: str, rest: str = "") -> str:
         return f'"{name}" is not known here.{hint}'
     if "input '<EOF>'" in what:
         return "The expression ends too early; something is missing at the end."
+    missing = re.search(r"missing '([^']*)' at '([^']*)'", what)
+    if missing:
+        place = "at the end" if missing[2] == "<EOF>" else f'before "{missing[2]}"'
+        return f'A "{missing[1]}" is missing {place}.'
     if "Syntax error" in what:
         unexpected = re.search(r"(?:mismatched|extraneous) input '([^']*)'", what)
         if unexpected:

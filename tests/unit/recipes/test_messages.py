@@ -22,6 +22,18 @@ def test_any_message_of_the_library_becomes_some_message(expression, raw):
             "ends too early",
             3,
         ),
+        (
+            "text(1",
+            "INVALID_ARGUMENT: ERROR: <input>:1:7: Syntax error: missing ')' at '<EOF>'",
+            'A ")" is missing at the end.',
+            6,
+        ),
+        (
+            "(1 + 2 ? 3 : 4",
+            "ERROR: <input>:1:8: Syntax error: missing ')' at '?'",
+            'A ")" is missing before "?".',
+            7,
+        ),
         ("1 +\n foo", "ERROR: <input>:2:2: undeclared reference to 'foo' (in container '')", "record.foo", 5),
         (
             "trm(1)",
