@@ -105,7 +105,7 @@ def _columns(wanted: Choice) -> list[dict[str, str]]:
         sortable("Tenant", "name"),
         sortable("Health", "health"),
         {"label": "Cause"},
-        sortable("Furthest behind", "freshness", "end"),
+        sortable("Behind", "freshness", "end"),
         {"label": "Records", "align": "end"},
         {"label": "Connections", "align": "end"},
         sortable("Issues", "issues", "end"),

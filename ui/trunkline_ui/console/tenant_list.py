@@ -69,7 +69,8 @@ def tenant_line(tenant: TenantInfo, health: TenantHealth) -> TenantLine:
     cause = cause_of(worst.cause) if worst and worst.cause else None
     if worst is None:
         word = "Not syncing" if health.connections else "Not connected"
-        words = "Every connection is paused or unfinished." if health.connections else ""
+        unfinished = "Every connection is paused or unfinished."
+        words = unfinished if health.connections else "No account is connected yet."
     else:
         word, words = "", cause.title if cause else _short(worst)
     where = ""
