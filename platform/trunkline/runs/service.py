@@ -110,7 +110,8 @@ class RunService:
     ) -> list[RunView]:
         """The runs asked for, of one stream or all; a run already under way is given instead of a second.
 
-        Raises NotFoundError, and ConflictError where the connection is not active.
+        A stream that a failure paused is tried again. Raises NotFoundError, and ConflictError where the
+        connection is not active.
         """
         state = await self._state(session, tenant_id, connection_id)
         if state is None:
@@ -124,9 +125,12 @@ class RunService:
         found: list[RunView] = []
         for view in chosen:
             if view.paused_at is not None:
-                if stream is not None:
-                    raise ConflictError("This stream is paused; resume it first.")
-                continue
+                if view.cause in {None, BY_MEMBER}:
+                    if stream is not None:
+                        why = "is paused; resume it first" if view.cause else "is read by no recipe"
+                        raise ConflictError(f"This stream {why}.")
+                    continue
+                await self.resume_stream(session, tenant_id, connection_id, view.stream)
             run_id = await self._ask(session, tenant_id, connection_id, view.stream, "manual", mode)
             run = await repository.run(session, tenant_id, run_id) if run_id else None
             if run is not None:

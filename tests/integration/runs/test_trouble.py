@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from trunkline.kernel.errors import ConflictError
 from trunkline.runs.provider import Page
 
 WORKER = Path(__file__).with_name("worker_for_tests.py")
@@ -404,3 +405,25 @@ async def test_a_paused_stream_and_a_stopped_connection_rest(harbor: Any) -> Non
     async with rig.db.tenant(harbor.tenant_id) as session:
         await rig.runs.stop_streams(session, *place)
     assert await harbor.rows("SELECT 1 FROM work WHERE tenant_id = :tenant") == []
+
+
+async def test_a_stream_that_a_failure_paused_is_tried_again_on_request(harbor: Any) -> None:
+    await harbor.recipe()
+    rig, place = harbor.rig, (harbor.tenant_id, harbor.connection_id)
+    await harbor.work()
+    await harbor.rows(
+        """UPDATE streams SET paused_at = now(), cause = 'forbidden', cause_since = now(), failures = 1
+           WHERE tenant_id = :tenant RETURNING stream"""
+    )
+    async with rig.db.tenant(harbor.tenant_id) as session:
+        (asked,) = await rig.runs.sync_now(session, *place, "contacts")
+    await harbor.work()
+    runs = {run.id: run.state for run in await harbor.all_runs()}
+    assert runs[asked.id] == "succeeded"
+    stream = await harbor.one("SELECT paused_at, cause, failures FROM streams WHERE tenant_id = :tenant")
+    assert tuple(stream) == (None, None, 0)
+    async with rig.db.tenant(harbor.tenant_id) as session:
+        await rig.runs.pause_stream(session, *place, "contacts")
+        with pytest.raises(ConflictError, match="resume it first"):
+            await rig.runs.sync_now(session, *place, "contacts")
+        assert await rig.runs.sync_now(session, *place) == []

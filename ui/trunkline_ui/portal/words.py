@@ -97,7 +97,7 @@ def _without_health(state: str, since: datetime, label: str) -> Standing:
     return Standing(badge=state, tone=tone, sentence=sentence, since=since, remedy=remedy)  # type: ignore[arg-type]
 
 
-Phase = Literal["running", "waiting", "queued", "idle", "paused", "retrying", "stopped"]
+Phase = Literal["running", "waiting", "queued", "idle", "paused", "retrying", "halted", "stopped"]
 
 _PHASE_BADGES: dict[Phase, tuple[str, str]] = {
     "running": ("running", "Running"),
@@ -106,6 +106,7 @@ _PHASE_BADGES: dict[Phase, tuple[str, str]] = {
     "idle": ("healthy", "Up to date"),
     "paused": ("paused", "Paused"),
     "retrying": ("degraded", "Retrying"),
+    "halted": ("failing", "Halted"),
     "stopped": ("disconnected", "Stopped"),
 }
 
@@ -174,6 +175,8 @@ def _doing(
     if view.paused_at is not None:
         if view.cause == "paused_by_member":
             return "paused", "Paused by a member.", None
+        if view.cause is not None:
+            return "halted", failure(view.cause).customer, None
         return "paused", "No recipe reads this stream.", None
     if run is None:
         if view.cause is not None and view.failures:
