@@ -41,7 +41,7 @@ async def test_consent(simulator, origin, open_page, check, width, theme):
 
 
 async def test_cancel_needs_no_choice_and_no_javascript(origin, open_page):
-    page = await open_page(javascript=False)
+    page = await open_page(javascript=False, allow=("404 (",))  # nobody listens at the redirect URI
     await page.goto(authorize(origin))
     await page.get_by_role("button", name="Cancel").click()
     assert "error=access_denied" in page.url
