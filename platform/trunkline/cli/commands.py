@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trunkline.cli.bench import add_bench
 from trunkline.cli.failures import Failure, SentenceGroup
 from trunkline.kernel.settings import Settings
 
@@ -38,6 +39,7 @@ def build(composition: "Composition") -> click.Group:
     _add_processes(cli, composition)
     _add_database(cli, composition)
     _add_doctor(cli)
+    add_bench(cli)
     return cli
 
 
