@@ -1,0 +1,22 @@
+"""Trust: what isolation, vault, connect flow, sign-in, API and audit log need beyond the foundation.
+
+Each part is a file of its own in the folder of this name, run in the order of its number.
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    for part in sorted(Path(__file__).with_suffix("").glob("*.sql")):
+        for statement in part.read_text().split(";\n"):
+            if statement.strip():
+                op.execute(statement)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("migrations go forward; restore a backup to go back")
