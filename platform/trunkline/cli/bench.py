@@ -66,7 +66,7 @@ def add_bench(cli: click.Group) -> None:
     cli.add_command(
         Benches(
             "bench",
-            help="Measure, beside peers and limits; needs a checkout with its test tools (`make test`).",
+            help="Measure, beside peers; needs the test tools of a checkout.",
         )
     )
 
