@@ -11,7 +11,14 @@ from sqlalchemy import delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from trunkline.connections.models import Authorization, Connection, Credential, OAuthClient
+from trunkline.connections.models import (
+    Authorization,
+    Connection,
+    Credential,
+    OAuthClient,
+    RefreshIntent,
+    UnconfirmedCredential,
+)
 
 AUTHORISED = ("setup", "active", "paused", "reconnect_required")
 """States in which credentials are held and confirmed."""
@@ -108,7 +115,7 @@ async def grant_is_shared(
     return bool(
         await system.scalar(
             select(
-                exists().where(
+                exists(Connection.id).where(
                     Connection.oauth_client_id == client_row,
                     Connection.account_id == account_id,
                     Connection.id != besides,
@@ -152,6 +159,83 @@ async def remove_credential(session: AsyncSession, tenant_id: UUID, connection_i
     )
 
 
+async def refresh_under_way(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, generation: int
+) -> bool:
+    """Whether a refresh of that generation was begun of which nobody wrote the end.
+
+    Asked by whoever holds the credential's lock: nobody else is refreshing, so that reply was lost.
+    """
+    return bool(
+        await session.scalar(
+            select(
+                exists(RefreshIntent.connection_id).where(
+                    RefreshIntent.tenant_id == tenant_id,
+                    RefreshIntent.connection_id == connection_id,
+                    RefreshIntent.generation == generation,
+                )
+            )
+        )
+    )
+
+
+async def begin_refresh(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, generation: int
+) -> None:
+    """To be committed before the provider is called."""
+    await session.execute(
+        insert(RefreshIntent)
+        .values(tenant_id=tenant_id, connection_id=connection_id, generation=generation)
+        .on_conflict_do_update(
+            index_elements=["tenant_id", "connection_id"],
+            set_={"generation": generation, "started_at": func.now()},
+        )
+    )
+
+
+async def end_refresh(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+    await session.execute(
+        delete(RefreshIntent).where(
+            RefreshIntent.tenant_id == tenant_id, RefreshIntent.connection_id == connection_id
+        )
+    )
+
+
+async def put_unconfirmed(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, values: dict[str, Any]
+) -> None:
+    """The latest trip's tokens win; an earlier trip's code confirms nothing then."""
+    await session.execute(
+        insert(UnconfirmedCredential)
+        .values(tenant_id=tenant_id, connection_id=connection_id, **values)
+        .on_conflict_do_update(
+            index_elements=["tenant_id", "connection_id"], set_={**values, "created_at": func.now()}
+        )
+    )
+
+
+async def unconfirmed(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID
+) -> UnconfirmedCredential | None:
+    return (
+        await session.execute(
+            select(UnconfirmedCredential).where(
+                UnconfirmedCredential.tenant_id == tenant_id,
+                UnconfirmedCredential.connection_id == connection_id,
+            )
+        )
+    ).scalar_one_or_none()
+
+
+async def remove_unconfirmed(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+    await session.execute(
+        delete(UnconfirmedCredential).where(
+            UnconfirmedCredential.tenant_id == tenant_id,
+            UnconfirmedCredential.connection_id == connection_id,
+        )
+    )
+
+
 async def tenant_of_state(system: AsyncSession, state_hash: bytes) -> UUID | None:
     """System: whose authorization a callback belongs to."""
     return (
@@ -178,9 +262,10 @@ async def use_authorization(
     state_hash: bytes,
     browser_hash: bytes,
     connector: str,
+    redirect_uri: str,
     moment: datetime,
 ) -> bool:
-    """True for exactly one caller, with the right browser, in time."""
+    """True for exactly one caller, with the right browser, at the right address, in time."""
     found = await session.execute(
         update(Authorization)
         .where(
@@ -188,6 +273,7 @@ async def use_authorization(
             Authorization.state_hash == state_hash,
             Authorization.browser_hash == browser_hash,
             Authorization.connector == connector,
+            Authorization.redirect_uri == redirect_uri,
             Authorization.used_at.is_(None),
             Authorization.expires_at > moment,
         )
@@ -217,6 +303,31 @@ async def client(session: AsyncSession, tenant_id: UUID, connector: str) -> OAut
             select(OAuthClient).where(OAuthClient.tenant_id == tenant_id, OAuthClient.connector == connector)
         )
     ).scalar_one_or_none()
+
+
+async def clients(session: AsyncSession, tenant_id: UUID) -> Sequence[OAuthClient]:
+    rows = await session.execute(select(OAuthClient).where(OAuthClient.tenant_id == tenant_id))
+    return rows.scalars().all()
+
+
+async def clients_in_use(session: AsyncSession, tenant_id: UUID) -> dict[UUID, int]:
+    """How many of the tenant's connections hold tokens of each client."""
+    rows = await session.execute(
+        select(Connection.oauth_client_id, func.count())
+        .join(
+            Credential,
+            (Credential.tenant_id == Connection.tenant_id) & (Credential.connection_id == Connection.id),
+        )
+        .where(Connection.tenant_id == tenant_id)
+        .group_by(Connection.oauth_client_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def remove_client(session: AsyncSession, tenant_id: UUID, connector: str) -> None:
+    await session.execute(
+        delete(OAuthClient).where(OAuthClient.tenant_id == tenant_id, OAuthClient.connector == connector)
+    )
 
 
 async def put_client(session: AsyncSession, tenant_id: UUID, connector: str, values: dict[str, Any]) -> None:

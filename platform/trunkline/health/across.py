@@ -1,4 +1,4 @@
-"""SQL of the console: what goes on across tenants. Runs in a system session, whose role sees no record."""
+"""SQL of the console: what goes on across tenants. Runs in a console session, whose role sees no record."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""SQL of health views. Runs in a tenant's session for the portal and in a system session for the console.
+"""SQL of health views. Runs in a tenant's session for the portal and in a console session for staff.
 
 A connection that is pending without an account is a trip to a provider that has not come back: nobody's yet,
 so that no list and no count has it.
@@ -28,7 +28,6 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     connector: str
     name: str
     account_id: str | None
-    account_label: str | None
     created_at: datetime
     facts: ConnectionFacts
 
@@ -89,7 +88,6 @@ async def connections(
             Connection.state_since,
             Connection.cause,
             Connection.account_id,
-            Connection.account_label,
             Connection.created_at,
         )
         .where(*where)
@@ -103,7 +101,6 @@ async def connections(
             connector=row.connector,
             name=row.name,
             account_id=row.account_id,
-            account_label=row.account_label,
             created_at=row.created_at,
             facts=ConnectionFacts(
                 id=row.id,

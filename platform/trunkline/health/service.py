@@ -60,7 +60,7 @@ class HealthService:
         return await repository.issues(session, [tenant_id], still_open=still_open)
 
     async def of_tenants(self, session: AsyncSession, tenant_ids: Sequence[UUID]) -> dict[UUID, TenantHealth]:
-        """In a system session: one entry for each id asked for."""
+        """In a console session: one entry for each id asked for."""
         by_tenant: dict[UUID, list[ConnectionHealth]] = defaultdict(list)
         for row in await repository.connections(session, tenant_ids):
             by_tenant[row.tenant_id].append(_judged(row))

@@ -1,10 +1,12 @@
 """The database, and the one place where a tenant's scope is set.
 
-Every connection logs in with the URL's user and at once assumes one of two roles that own nothing:
+Every connection logs in with the URL's user and at once assumes one of three roles that own nothing:
 
 - `trunkline_app`: row-level security shows it the rows of `app.tenant_id` only; unset is an error.
-- `trunkline_system`: crosses tenants through narrow policies of its own (see the migrations): looking up
-  who is calling, dispatching work, the console's health view.
+- `trunkline_system`: crosses tenants to look up who is calling and to dispatch work, nothing else.
+- `trunkline_console`: reads across tenants what the console shows; no record, no secret, no person's label.
+
+Their exact rights are in the migrations and in tests/integration/isolation/rights.py.
 
 Source of the rules: PostgreSQL drops a transaction-local setting at commit and then reads it as the empty
 string, and a session-level one leaks through pools; so the tenant is set anew in every transaction.
@@ -26,6 +28,7 @@ OPERATOR = UUID(int=0)
 
 APP_ROLE = "trunkline_app"
 SYSTEM_ROLE = "trunkline_system"
+CONSOLE_ROLE = "trunkline_console"
 
 
 class _ScopedSession(Session):
@@ -49,12 +52,13 @@ def async_url(url: str) -> URL:
 
 
 class Database:
-    """Two pools of connections to one database; `url` is postgresql://..."""
+    """A pool of connections for each role, opened on first use; `url` is postgresql://..."""
 
     def __init__(self, url: str, *, pool_size: int = 10, application: str = "trunkline") -> None:
         self.url = url
         self._app = self._engine(APP_ROLE, pool_size, application)
         self._system = self._engine(SYSTEM_ROLE, max(2, pool_size // 2), application)
+        self._console = self._engine(CONSOLE_ROLE, 2, application)
 
     def _engine(self, role: str, pool_size: int, application: str) -> AsyncEngine:
         return create_async_engine(
@@ -88,8 +92,14 @@ class Database:
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
-        """One transaction across tenants, with the system role's narrow policies."""
+        """One transaction across tenants: for lookups before the tenant is known, and for dispatching."""
         async with self._session(self._system, None) as session:
+            yield session
+
+    @asynccontextmanager
+    async def console(self) -> AsyncIterator[AsyncSession]:
+        """One transaction across tenants that can only read, and only what staff may see."""
+        async with self._session(self._console, None) as session:
             yield session
 
     @asynccontextmanager
@@ -105,3 +115,4 @@ class Database:
     async def dispose(self) -> None:
         await self._app.dispose()
         await self._system.dispose()
+        await self._console.dispose()

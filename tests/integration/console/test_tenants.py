@@ -121,7 +121,7 @@ async def test_as_many_queries_for_many_tenants_as_for_few(rows: Any, support: A
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         statements.append(statement)
 
-    engine = services.db._system.sync_engine
+    engine = services.db._console.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     await support.get("/console")
     few = len(statements)

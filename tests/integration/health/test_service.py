@@ -63,7 +63,7 @@ async def test_many_tenants_at_once(db: Database) -> None:
         async with db.tenant(tenant) as session:
             await open_issue(session, tenant, connection, "provider_error")
     strangers = [uuid4() for _ in range(40_000)]
-    async with db.system() as session:
+    async with db.console() as session:
         found = await HEALTH.of_tenants(session, [busy, quiet, empty, *strangers])
     assert len(found) == 40_003
     one = found[busy]
@@ -85,7 +85,7 @@ async def test_a_trip_that_never_came_back_is_left_out_everywhere(db: Database) 
         assert await HEALTH.of_tenant(session, tenant) == []
         assert await HEALTH.of_connection(session, tenant, lost) is None
         assert await HEALTH.issues(session, tenant) == []
-    async with db.system() as session:
+    async with db.console() as session:
         assert (await HEALTH.of_tenants(session, [tenant]))[tenant].connections == 0
         assert (await HEALTH.of_tenants(session, [tenant]))[tenant].open_issues == 0
         assert await across.causes(session) == []
@@ -134,7 +134,7 @@ async def test_causes_count_tenants_once(db: Database) -> None:
             async with db.tenant(tenant) as session:
                 for _ in range(2):
                     await open_issue(session, tenant, connection, "bad_request")
-    async with db.system() as session:
+    async with db.console() as session:
         (row,) = await across.causes(session)
         first = await across.affected(session, cause="bad_request", limit=4)
         rest = await across.affected(session, cause="bad_request", limit=4, offset=4)

@@ -85,7 +85,7 @@ async def test_each_policy_for_the_runtime_role_names_the_tenant(catalogue) -> N
     rows = await catalogue.execute(text("SELECT tablename, policyname, roles::text[], qual FROM pg_policies"))
     policies = defaultdict(list)
     for table, name, roles, qual in rows:
-        assert roles in (["trunkline_app"], ["trunkline_system"]), (table, name, roles)
+        assert roles in (["trunkline_app"], ["trunkline_system"], ["trunkline_console"]), (table, name, roles)
         if roles == ["trunkline_app"]:
             policies[table].append((name, qual))
     for table in await _tenant_tables(catalogue):

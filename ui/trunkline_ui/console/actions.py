@@ -111,7 +111,7 @@ async def _form(
     reason: str = "",
     error: str = "",
 ) -> Page:
-    async with db.system() as session:
+    async with db.console() as session:
         found: ConnectionHealth | None = await health.of_connection(session, tenant_id, connection_id)
         open_issues = await across.count_open(session)
     if found is None:

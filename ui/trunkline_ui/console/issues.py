@@ -45,7 +45,7 @@ class IssuePages(Controller):
         db: NamedDependency[Database],
         principal: NamedDependency[Principal],
     ) -> Page:
-        async with db.system() as session:
+        async with db.console() as session:
             found = await across.causes(session)
         context = frame(request, principal, "/console/issues", sum(row.issues for row in found))
         context |= {"lines": [CauseLine(row, cause_of(row.cause)) for row in found]}
@@ -63,7 +63,7 @@ class IssuePages(Controller):
     ) -> Page:
         """A code that only a newer version writes has a page as long as an issue with it is open."""
         number = asked_page(request)
-        async with db.system() as session:
+        async with db.console() as session:
             every = await across.causes(session)
             summary = next((row for row in every if row.cause == cause), None)
             if summary is None and cause not in failures():

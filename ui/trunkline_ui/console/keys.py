@@ -95,7 +95,7 @@ class KeyPages(Controller):
         key_id: FromPath[UUID],
     ) -> Page:
         found = await _one(directory, key_id)
-        async with db.system() as session:
+        async with db.console() as session:
             context = frame(request, principal, HOME, await across.count_open(session))
         return page("console/revoke.html", context | {"key": found})
 
@@ -143,7 +143,7 @@ async def _list(
     keys = await directory.every_api_key()
     # what still opens something first, the newest first
     keys.sort(key=lambda key: (key.revoked_at is not None, -key.created_at.timestamp()))
-    async with db.system() as session:
+    async with db.console() as session:
         context = frame(request, principal, HOME, await across.count_open(session))
     lines = [
         KeyLine(key, tenants.get(key.tenant_id, "A removed tenant") if key.tenant_id else "") for key in keys

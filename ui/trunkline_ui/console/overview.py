@@ -42,7 +42,7 @@ class OverviewPages(Controller):
         search, level, sort, direction = (asked(request, name) for name in ("q", "level", "sort", "dir"))
         wanted = choice(search, level, sort, direction, asked_page(request))
         tenants = await directory.tenants()
-        async with db.system() as session:
+        async with db.console() as session:
             found = await health.of_tenants(session, [tenant.id for tenant in tenants])
         lines = tenant_lines(tenants, found, wanted.search)
         shown = ordered(lines, wanted)

@@ -25,7 +25,7 @@ class RunbookPages(Controller):
         db: NamedDependency[Database],
         principal: NamedDependency[Principal],
     ) -> Page:
-        async with db.system() as session:
+        async with db.console() as session:
             found = {row.cause: row for row in await across.causes(session)}
         causes = sorted((cause_of(code) for code in failures()), key=lambda cause: cause.title.casefold())
         context = frame(request, principal, "/console/runbooks", sum(row.issues for row in found.values()))
@@ -41,7 +41,7 @@ class RunbookPages(Controller):
     ) -> Page:
         if code not in failures():
             raise NotFoundError
-        async with db.system() as session:
+        async with db.console() as session:
             found = await across.causes(session)
         context = frame(request, principal, "/console/runbooks", sum(row.issues for row in found))
         context |= {

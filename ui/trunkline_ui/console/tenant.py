@@ -50,7 +50,7 @@ class TenantPages(Controller):
         known = await directory.tenant_by_slug(tenant)
         if known is None:
             raise UnknownTenantError
-        async with db.system() as session:
+        async with db.console() as session:
             found = await health.of_tenant(session, tenant_id, disconnected=True)
             issues = await across.affected(session, tenant_id=tenant_id, limit=ISSUES_SHOWN)
             runs = await across.last_runs(session, tenant_id, limit=RUNS_SHOWN)
