@@ -27,7 +27,7 @@ _STATUS = {
 _ERRORS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     ((httpx2.ConnectTimeout, httpx2.ConnectError, httpx2.ProxyError), "provider_unreachable"),
     (httpx2.TimeoutException, "provider_timeout"),
-    (httpx2.UnsupportedProtocol, "egress_refused"),
+    ((httpx2.UnsupportedProtocol, httpx2.InvalidURL), "egress_refused"),
     ((httpx2.ProtocolError, httpx2.DecodingError, httpx2.TooManyRedirects), "malformed_answer"),
     (httpx2.TransportError, "provider_unreachable"),
     ((msgspec.DecodeError, JSONLimitError), "malformed_answer"),

@@ -17,7 +17,7 @@ from trunkline.connections.errors import ProviderFailedError, ReconnectRequiredE
 from trunkline.kernel import strictjson
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
-from trunkline.kernel.egress import AnswerTooLargeError, Egress
+from trunkline.kernel.egress import Egress, EgressRefusedError
 from trunkline.kernel.errors import NotFoundError
 from trunkline.resilience.backoff import full_jitter, retry_after
 from trunkline.resilience.failures import classify, failure
@@ -235,9 +235,8 @@ class ProviderClient:
                 response = await self._client(manifest).request(
                     method, url, params=query or None, content=content, headers=headers
                 )
-            except (httpx2.HTTPError, AnswerTooLargeError) as error:
-                large = isinstance(error, AnswerTooLargeError)
-                found = failure("malformed_answer") if large else classify(manifest, error=error)
+            except (httpx2.HTTPError, httpx2.InvalidURL, EgressRefusedError) as error:
+                found = classify(manifest, error=error)
                 raise ProviderError(found, detail={"error": type(error).__name__}) from error
             if response.is_success:
                 await self._note_accepted(target)

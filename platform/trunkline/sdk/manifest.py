@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from trunkline.kernel.egress import check_hosts
+
 
 class ManifestError(Exception):
     """A manifest that cannot be used; the message names the file and the field."""
@@ -27,6 +29,10 @@ class OAuth2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a scope lets us do, in the customer's words."""
     pkce: bool = True
     client_auth: Literal["client_secret_post", "client_secret_basic"] = "client_secret_post"
+    issuer: str | None = None
+    """Where the provider's answers carry `iss` (RFC 9207): what it must be, to the letter."""
+    rotates: bool = True
+    """Whether a refresh may end the refresh token it was made with; False only where the provider says so."""
     refresh_ahead_seconds: int = 300
     """Refresh when less than this is left of an access token."""
 
@@ -165,7 +171,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     base_url: str
     """Origin of API calls, without a path at its end."""
     hosts: tuple[str, ...]
-    """Hosts that may be called; no other is."""
+    """host[:port] that may be called, no other is; or {placeholder}.host, one plain label for it."""
     auth: OAuth2
     account: Account
     rates: tuple[Rate, ...]
@@ -185,9 +191,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def load_manifest(path: Path) -> Manifest:
     """Raises ManifestError."""
     try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
+        manifest = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ManifestError(f"{path}: {error}") from error
+    try:
+        check_hosts(manifest.hosts)
+    except ValueError as error:
+        raise ManifestError(f"{path}: hosts: {error}.") from error
+    return manifest
 
 
 def point(document: Any, pointer: str) -> Any:
