@@ -19,6 +19,7 @@ SCHEMES = {
     "public_url": ("http", "https"),
     "sandbox_url": ("http", "https"),
     "product_url": ("http", "https"),
+    "oidc_issuer": ("http", "https"),
 }
 
 
@@ -58,6 +59,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Work items that one worker process runs at a time."""
     lease_seconds: Seconds = 15
     heartbeat_seconds: Seconds = 5
+    staff_second_factor: bool = False
+    """Whether staff must set up a second factor before they see the console."""
+    oidc_issuer: str = ""
+    """Issuer of an OpenID Connect provider, exactly as it names itself; empty: no single sign-on."""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_domains: str = ""
+    """E-mail domains whose accounts may sign in by it, with commas between."""
+    oidc_name: str = "single sign-on"
+    """What the sign-in page calls it: "Continue with ..."."""
     shutdown_seconds: Seconds = 4
     """How long open requests and running work may take to end after SIGTERM."""
 
