@@ -1,0 +1,7 @@
+"""The one way out: every call that leaves the installation goes through here."""
+
+from trunkline.kernel.egress.client import Egress
+from trunkline.kernel.egress.errors import AnswerTooLargeError, EgressRefusedError
+from trunkline.kernel.egress.targets import check_hosts, host_of
+
+__all__ = ["AnswerTooLargeError", "Egress", "EgressRefusedError", "check_hosts", "host_of"]
