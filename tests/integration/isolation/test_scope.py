@@ -76,11 +76,13 @@ async def test_the_runtime_roles_own_nothing_and_bypass_nothing(db: Database) ->
             text(
                 "SELECT rolname, rolsuper, rolbypassrls, rolcreatedb, rolcreaterole, rolcanlogin,"
                 " (SELECT count(*) FROM pg_class c WHERE c.relowner = r.oid) FROM pg_roles r"
-                " WHERE rolname IN ('trunkline_app', 'trunkline_system')"
+                " WHERE rolname LIKE 'trunkline\\_%'"
             )
         )
         found = {row[0]: tuple(row[1:]) for row in rows}
-        assert found == dict.fromkeys(("trunkline_app", "trunkline_system"), (False,) * 5 + (0,))
+        assert found == dict.fromkeys(
+            ("trunkline_app", "trunkline_system", "trunkline_console"), (False,) * 5 + (0,)
+        )
         assert (await session.execute(text("SELECT current_user"))).scalar() == "trunkline_app"
 
 

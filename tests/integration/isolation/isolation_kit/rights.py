@@ -1,0 +1,126 @@
+"""What each runtime role may do, table by table: the whole truth, which the live schema must equal.
+
+A migration that adds a table, a function or a trigger adds it here, or the catalogue tests fail.
+"""
+
+ALL = "SELECT INSERT UPDATE DELETE"
+ROLES = ("trunkline_app", "trunkline_system", "trunkline_console")
+
+INSTALLATION = {
+    "alembic_version": "the migrations' own",
+    "api_keys": "found by its prefix before the tenant is known",
+    "login_sessions": "found by the cookie before the user is known",
+    "tenants": "the list of tenants itself; a tenant sees its own row",
+    "users": "a person may belong to several tenants",
+}
+"""Tables that no tenant owns, each with its reason. Every other table is a tenant's."""
+
+APP = {
+    "audit_entries": "SELECT INSERT",
+    "audit_heads": "SELECT INSERT UPDATE",
+    "authorizations": ALL,
+    "change_heads": "SELECT INSERT UPDATE",
+    "changes": "SELECT INSERT",
+    "connect_sessions": ALL,
+    "connections": ALL,
+    "credentials": ALL,
+    "data_keys": "SELECT INSERT UPDATE",
+    "declared_models": "SELECT INSERT",
+    "entities": ALL,
+    "idempotent_answers": ALL,
+    "identities": "SELECT INSERT DELETE",
+    "issues": "SELECT INSERT UPDATE",
+    "known_browsers": ALL,
+    "login_challenges": ALL,
+    "members": "SELECT",
+    "oauth_clients": ALL,
+    "quarantine": ALL,
+    "recipe_versions": "SELECT INSERT",
+    "recipes": ALL,
+    "records": ALL,
+    "recovery_codes": "SELECT INSERT DELETE",
+    "refresh_intents": ALL,
+    "runs": "SELECT INSERT UPDATE",
+    "second_factors": ALL,
+    "streams": ALL,
+    "tenants": "SELECT",
+    "unconfirmed_credentials": ALL,
+    "work": ALL,
+}
+
+SYSTEM = {
+    "api_keys": "SELECT INSERT UPDATE",
+    "audit_entries": "INSERT",
+    "audit_heads": "SELECT INSERT UPDATE",
+    "authorizations": "SELECT(state_hash) SELECT(tenant_id)",
+    "connect_sessions": "SELECT(id) SELECT(tenant_id)",
+    "connections": "SELECT(account_id) SELECT(id) SELECT(oauth_client_id) SELECT(state) SELECT(tenant_id)",
+    "login_sessions": ALL,
+    "members": ALL,
+    "tenants": "SELECT INSERT UPDATE",
+    "users": "SELECT INSERT UPDATE",
+    "work": (
+        "SELECT(attempt) SELECT(connection_id) SELECT(due_at) SELECT(id) SELECT(kind) SELECT(lease_until)"
+        " SELECT(leased_by) SELECT(priority) SELECT(tenant_id)"
+        " UPDATE(attempt) UPDATE(lease_until) UPDATE(leased_by)"
+    ),
+}
+
+CONSOLE = {
+    "audit_entries": "SELECT",
+    "audit_heads": "SELECT",
+    "connections": (
+        "SELECT(account_id) SELECT(cause) SELECT(connector) SELECT(created_at) SELECT(id) SELECT(name)"
+        " SELECT(state) SELECT(state_since) SELECT(tenant_id)"
+    ),
+    "issues": "SELECT",
+    "runs": "SELECT",
+    "streams": (
+        "SELECT(cause) SELECT(cause_since) SELECT(connection_id) SELECT(created_at) SELECT(failures)"
+        " SELECT(freshness_seconds) SELECT(last_success_at) SELECT(next_due_at) SELECT(paused_at)"
+        " SELECT(records) SELECT(run_id) SELECT(schedule_seconds) SELECT(stream) SELECT(tenant_id)"
+        " SELECT(waiting_until)"
+    ),
+    "work": (
+        "SELECT(attempt) SELECT(cause) SELECT(connection_id) SELECT(due_at) SELECT(id) SELECT(key)"
+        " SELECT(kind) SELECT(lease_until) SELECT(leased_by) SELECT(tenant_id) SELECT(tries)"
+    ),
+}
+
+RIGHTS = {"trunkline_app": APP, "trunkline_system": SYSTEM, "trunkline_console": CONSOLE}
+
+SCOPE = "(tenant_id = ( SELECT trunkline_tenant() AS trunkline_tenant))"
+
+POLICIES = {
+    ("audit_entries", "system"): ("INSERT", "trunkline_system", None, "true"),
+    ("declared_models", "operator_models"): (
+        "SELECT",
+        "trunkline_app",
+        "(tenant_id = '00000000-0000-0000-0000-000000000000'::uuid)",
+        None,
+    ),
+    ("tenants", "tenant_scope"): (
+        "SELECT",
+        "trunkline_app",
+        "(id = ( SELECT trunkline_tenant() AS trunkline_tenant))",
+        None,
+    ),
+}
+"""Those beside the three regular ones: command, role, using, with check."""
+
+FUNCTIONS = {
+    "trunkline_audit_chain": set[str](),
+    "trunkline_audit_forward": set[str](),
+    "trunkline_audit_hash": {"trunkline_app", "trunkline_system"},
+    "trunkline_audit_refuse": set[str](),
+    "trunkline_tenant": {"trunkline_app"},
+}
+"""Every function, with the runtime roles that may call it. None runs with its owner's rights."""
+
+TRIGGERS = {
+    ("audit_entries", "audit_entries_chain"): "numbers an entry and links it to the one before",
+    ("audit_entries", "audit_entries_fixed"): "refuses to change or remove an entry",
+    ("audit_heads", "audit_heads_fixed"): "refuses to remove a head",
+    ("audit_heads", "audit_heads_forward"): "lets a head move by one entry only",
+}
+"""(table, name) of every trigger, with what it is for."""
