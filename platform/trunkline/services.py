@@ -12,6 +12,8 @@ from trunkline.connections.jobs import EXPIRE_PENDING, expire_pending
 from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
 from trunkline.health.service import HealthService
+from trunkline.idempotency.jobs import PURGE, purge_answers
+from trunkline.idempotency.service import Idempotency
 from trunkline.kernel.db import Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.principal import Principal
@@ -47,6 +49,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     egress: Egress
     vault: Vault
     work: WorkQueue
+    idempotency: Idempotency
     connections: ConnectionService
     access: AccessService
     evaluator: Evaluator
@@ -63,6 +66,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     async def close(self) -> None:
         await self.evaluator.close()
+        await self.connections.close()
         await self.egress.close()
         await self.valkey.aclose()
         await self.db.dispose()
@@ -71,6 +75,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         """What a worker can do, by kind of work."""
         return {
             EXPIRE_PENDING: expire_pending(self.db, self.connections),
+            PURGE: purge_answers(self.db),
             **run_handlers(
                 settings=self.settings,
                 db=self.db,
@@ -113,6 +118,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
         egress=egress,
         vault=vault,
         work=work,
+        idempotency=Idempotency(db, vault, work),
         connections=connections,
         access=AccessService(settings, db, connectors, connections),
         evaluator=evaluator,

@@ -2,21 +2,25 @@
 
 from uuid import UUID
 
-from litestar import Controller, delete, get, post
+from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.schemas import ConfirmIn, ConnectionList, ConnectionOut
 from trunkline.connections.service import ConnectionService
+from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
+from trunkline.kernel.scopes import needs
 
 
 class ConnectionController(Controller):
     path = "/v1/connections"
     tags = ("Connections",)
+    dependencies = ONCE
 
-    @get(summary="The tenant's connections, newest first")
+    @get(**needs("connections:read"), summary="The tenant's connections, newest first")
     async def list_connections(
         self,
         db: NamedDependency[Database],
@@ -27,24 +31,31 @@ class ConnectionController(Controller):
             found = await connections.list(session, tenant_id)
             return ConnectionList([ConnectionOut.of(connection) for connection in found])
 
-    @post("/confirm", status_code=200, summary="Confirm a connection that the widget reported")
+    @post(
+        "/confirm",
+        status_code=200,
+        **needs("connect:write"),
+        summary="Confirm a connection that the widget reported",
+    )
     async def confirm(
         self,
-        db: NamedDependency[Database],
+        once: NamedDependency[Once],
         connections: NamedDependency[ConnectionService],
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
         data: JSONBody[ConfirmIn],
-    ) -> ConnectionOut:
+    ) -> Response[ConnectionOut]:
         """`code` as the widget's `connected` event carried it: good once, for ten minutes.
 
         Until this call the connection is `pending` and nothing is read from the account.
         """
-        async with db.tenant(tenant_id) as session:
-            connection = await connections.confirm(session, tenant_id, data.code, principal)
-            return ConnectionOut.of(connection)
 
-    @get("/{connection_id:uuid}", summary="One connection")
+        async def deed(session: AsyncSession) -> ConnectionOut:
+            return ConnectionOut.of(await connections.confirm(session, tenant_id, data.code, principal))
+
+        return await once(tenant_id, deed)
+
+    @get("/{connection_id:uuid}", **needs("connections:read"), summary="One connection")
     async def get_connection(
         self,
         db: NamedDependency[Database],
@@ -56,7 +67,10 @@ class ConnectionController(Controller):
             return ConnectionOut.of(await connections.get(session, tenant_id, connection_id))
 
     @delete(
-        "/{connection_id:uuid}", status_code=200, summary="Disconnect: revoke the grant, forget the tokens"
+        "/{connection_id:uuid}",
+        status_code=200,
+        **needs("connections:write"),
+        summary="Disconnect: revoke the grant, forget the tokens",
     )
     async def disconnect(
         self,

@@ -14,7 +14,6 @@ from trunkline.connections.schemas import Begun
 
 FLOW_SECONDS = 600
 """Longest life of a trip to the provider."""
-PATH = "/oauth"
 
 
 def digest(value: str) -> bytes:
@@ -30,7 +29,8 @@ def nonce_of(flow: str) -> str:
 
 
 def cookie_name(state_hash: bytes, *, secure: bool) -> str:
-    return f"{'__Secure-' if secure else ''}trunkline_flow_{state_hash.hex()[:16]}"
+    """`__Host-`: a sibling host cannot set it, so nobody can plant the cookie of a trip of their own."""
+    return f"{'__Host-' if secure else ''}trunkline_flow_{state_hash.hex()[:16]}"
 
 
 def flow_cookie(begun: Begun, *, secure: bool) -> Cookie:
@@ -39,7 +39,7 @@ def flow_cookie(begun: Begun, *, secure: bool) -> Cookie:
         key=cookie_name(begun.state_hash, secure=secure),
         value=begun.flow,
         max_age=FLOW_SECONDS,
-        path=PATH,
+        path="/",
         httponly=True,
         secure=secure,
         samesite="lax",
@@ -51,7 +51,7 @@ def spent_cookie(state_hash: bytes, *, secure: bool) -> Cookie:
         key=cookie_name(state_hash, secure=secure),
         value="",
         max_age=0,
-        path=PATH,
+        path="/",
         httponly=True,
         secure=secure,
         samesite="lax",

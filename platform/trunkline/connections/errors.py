@@ -22,16 +22,27 @@ class ReconnectRequiredError(TrunklineError):
 
 
 class ProviderFailedError(TrunklineError):
-    """The provider did not do its part just now; nothing changed here. `retry_at`: not before then."""
+    """The provider did not do its part just now; nothing changed here. `retry_at`: not before then.
+
+    `reply_lost`: the request was sent, and no answer told what became of it.
+    """
 
     status = 502
     code = "provider_failed"
 
-    def __init__(self, failure_code: str, retry_at: datetime, *, http_status: int | None = None) -> None:
+    def __init__(
+        self,
+        failure_code: str,
+        retry_at: datetime,
+        *,
+        http_status: int | None = None,
+        reply_lost: bool = False,
+    ) -> None:
         super().__init__("The provider could not be reached or refused to answer. Try again in a moment.")
         self.failure_code = failure_code
         self.retry_at = retry_at
         self.http_status = http_status
+        self.reply_lost = reply_lost
 
 
 class GrantRevokedError(Exception):

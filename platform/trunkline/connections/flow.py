@@ -1,8 +1,8 @@
 """A trip to the provider and back: authorization code with PKCE.
 
 The state is 256 random bits of which only the hash is kept; it is good once, for ten minutes, in the browser
-that got the flow cookie, for one tenant, person and connection. Whatever does not fit ends before anything
-is asked of the provider.
+that got the flow cookie, at one address, for one tenant, person, connection and OAuth client. Whatever does
+not fit ends before anything is asked of the provider.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.access import repository as connect_sessions
 from trunkline.access.tickets import CODE, new_ticket
 from trunkline.connections import journal, repository
-from trunkline.connections.clients import OAuthClients
+from trunkline.connections.clients import OAuthClients, callback_path
 from trunkline.connections.cookies import FLOW_SECONDS, cookie_name, digest, new_flow, nonce_of
 from trunkline.connections.errors import FlowRefusedError, GrantRevokedError, ProviderFailedError
 from trunkline.connections.events import ConnectionEvents
@@ -24,12 +24,14 @@ from trunkline.connections.models import Authorization, Connection
 from trunkline.connections.provider import ProviderOAuth
 from trunkline.connections.schemas import Account, Begun, Client, Finished, Purpose, Tokens, Via
 from trunkline.connections.tokens import TokenKeeper
+from trunkline.connections.unconfirmed import Unconfirmed
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
@@ -37,6 +39,8 @@ from trunkline.work.queue import WorkQueue
 
 EXPIRE_PENDING = "expire_pending"
 """Kind of the work that ends what nobody confirmed; its key is the connection's id."""
+CONFIRM_SECONDS = 570
+"""How long a completion code is good; the rest of ten minutes is for revoking and purging what it was for."""
 
 _RECONNECTABLE = (*repository.AUTHORISED, "disconnected")
 _UNKNOWN = (
@@ -61,6 +65,8 @@ class AuthorizationFlow:
         clients: OAuthClients,
         provider: ProviderOAuth,
         tokens: TokenKeeper,
+        unconfirmed: Unconfirmed,
+        endpoints: Endpoints,
         work: WorkQueue,
         events: ConnectionEvents,
     ) -> None:
@@ -71,6 +77,8 @@ class AuthorizationFlow:
         self._clients = clients
         self._provider = provider
         self._tokens = tokens
+        self._unconfirmed = unconfirmed
+        self._endpoints = endpoints
         self._work = work
         self._events = events
 
@@ -121,7 +129,7 @@ class AuthorizationFlow:
                     "This connection has not been confirmed yet, so it cannot be reconnected."
                 )
         state, verifier, flow = secrets.token_urlsafe(32), secrets.token_urlsafe(48), new_flow(nonce)
-        redirect_uri = f"{self._settings.origin}/oauth/callback/{connector}"
+        redirect_uri = self._settings.origin + callback_path(connector, client.tenant_id)
         box = await self._vault.box(session, tenant_id)
         identity, moment = new_id(), now()
         session.add(
@@ -139,6 +147,9 @@ class AuthorizationFlow:
                 via=via,
                 connect_session_id=connect_session_id,
                 redirect_uri=redirect_uri,
+                oauth_client_tenant=client.tenant_id,
+                oauth_client_id=client.id,
+                client_id=client.client_id,
                 verifier=box.seal(verifier.encode(), f"authorizations/{identity}/verifier"),
                 key_version=box.version,
                 expires_at=moment + timedelta(seconds=FLOW_SECONDS),
@@ -146,14 +157,7 @@ class AuthorizationFlow:
         )
         await session.flush()
         if purpose == "connect":
-            await self._work.enqueue(
-                session,
-                tenant_id=tenant_id,
-                kind=EXPIRE_PENDING,
-                key=str(connection_id),
-                connection_id=connection_id,
-                due_at=moment + timedelta(seconds=FLOW_SECONDS),
-            )
+            await self._expire(session, tenant_id, connection_id, FLOW_SECONDS)
         url = self._provider.authorize_url(
             manifest, client, redirect_uri=redirect_uri, state=state, verifier=verifier
         )
@@ -162,15 +166,17 @@ class AuthorizationFlow:
     async def finish(
         self,
         connector: str,
+        path: str,
         query: Mapping[str, str],
         cookies: Mapping[str, str],
         principal: Principal | None = None,
     ) -> Finished:
         """See `ConnectionService.finish`."""
-        found = await self._spend(connector, query.get("state", ""), cookies, principal)
+        found = await self._spend(connector, path, query.get("state", ""), cookies, principal)
         flow = cookies[cookie_name(found.state_hash, secure=self._settings.secure)]
         nonce = nonce_of(flow)
         try:
+            self._check_issuer(found.connector, query.get("iss"))
             return await self._complete(found, _code(query), nonce)
         except FlowRefusedError as error:
             error.via, error.nonce, error.back = found.via, nonce, "/portal/connections"
@@ -180,7 +186,12 @@ class AuthorizationFlow:
             raise
 
     async def _spend(
-        self, connector: str, state: str, cookies: Mapping[str, str], principal: Principal | None
+        self,
+        connector: str,
+        path: str,
+        state: str,
+        cookies: Mapping[str, str],
+        principal: Principal | None,
     ) -> Authorization:
         """The authorization, from now on used; raises FlowRefusedError."""
         state_hash = digest(state)
@@ -202,6 +213,7 @@ class AuthorizationFlow:
                 state_hash=state_hash,
                 browser_hash=digest(flow),
                 connector=connector,
+                redirect_uri=self._settings.origin + path,
                 moment=moment,
             )
             if not mine:
@@ -209,9 +221,26 @@ class AuthorizationFlow:
                 raise FlowRefusedError(_UNKNOWN, code="authorization_expired" if late else None)
         return found
 
+    def _check_issuer(self, connector: str, issuer: str | None) -> None:
+        """RFC 9207: an answer of another provider's ends here, before its code is sent to this one."""
+        manifest = self._connectors.get(connector)
+        if manifest.auth.issuer is None:
+            return
+        if issuer != self._endpoints.url(manifest, manifest.auth.issuer):
+            raise FlowRefusedError(
+                f"This answer did not come from {manifest.label}, so nothing was connected. "
+                "Close this window and start again from where you began."
+            )
+
     async def _complete(self, found: Authorization, code: str, nonce: str) -> Finished:
         manifest = self._connectors.get(found.connector)
-        client = await self._clients.find(found.tenant_id, found.connector)
+        client = await self._clients.exactly(
+            found.tenant_id, found.connector, owner=found.oauth_client_tenant, row=found.oauth_client_id
+        )
+        if client is None or client.client_id != found.client_id:
+            raise FlowRefusedError(
+                f"The settings for {manifest.label} were changed meanwhile. Start again from where you began."
+            )
         async with self._db.tenant(found.tenant_id) as session:
             box = await self._vault.box(session, found.tenant_id)
         verifier = box.open(found.verifier, found.key_version, f"authorizations/{found.id}/verifier").decode()
@@ -268,17 +297,23 @@ class AuthorizationFlow:
                     message = "Another window has taken over. Close this one and go on there."
                     raise _NotKeptError("authorization_unknown", message)
                 secret = ticket.value
-            await self._tokens.store(session, tenant_id, connection_id, tokens)
-            connection.oauth_client_tenant, connection.oauth_client_id = client.tenant_id, client.id
-            connection.account_id, connection.account_label = account.id, account.label
-            connection.scopes = list(tokens.scopes if tokens.scopes is not None else manifest.auth.scopes)
-            connection.last_call_at = now()
-            if found.purpose == "connect":
-                await self._name(session, connection, manifest)
-                if found.via == "portal":
-                    await self.activate(session, connection, (), principal)
+            scopes = list(tokens.scopes if tokens.scopes is not None else manifest.auth.scopes)
+            if found.purpose == "reconnect" and found.connect_session_id is not None:
+                await self._unconfirmed.put(
+                    session, connection, found.connect_session_id, client, tokens, scopes
+                )
+                await self._expire(session, tenant_id, connection_id, CONFIRM_SECONDS)
             else:
-                await self._restore(session, connection, principal)
+                await self._tokens.store(session, tenant_id, connection_id, tokens)
+                connection.oauth_client_tenant, connection.oauth_client_id = client.tenant_id, client.id
+                connection.account_id, connection.account_label = account.id, account.label
+                connection.scopes, connection.last_call_at = scopes, now()
+                if found.purpose == "reconnect":
+                    await self.restore(session, connection, principal)
+                else:
+                    await self._name(session, connection, manifest)
+                    if found.via == "portal":
+                        await self.activate(session, connection, (), principal)
             await session.flush()
         return Finished(
             connection_id=connection_id,
@@ -309,8 +344,8 @@ class AuthorizationFlow:
         )
         await self._events.activated(session, connection, suggested, principal)
 
-    async def _restore(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
-        """A paused connection stays paused: who reconnects it need not be who paused it."""
+    async def restore(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
+        """New tokens are in place. A paused connection stays so: it need not be the same person's doing."""
         if connection.state != "paused":
             connection.state, connection.cause, connection.state_since = "active", None, now()
         await session.flush()
@@ -318,6 +353,19 @@ class AuthorizationFlow:
         await journal.solved(session, connection.tenant_id, connection.id)
         if connection.state == "active":
             await self._events.reconnected(session, connection)
+
+    async def _expire(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, seconds: int
+    ) -> None:
+        """Have a look then at whether it was confirmed."""
+        await self._work.enqueue(
+            session,
+            tenant_id=tenant_id,
+            kind=EXPIRE_PENDING,
+            key=str(connection_id),
+            connection_id=connection_id,
+            due_at=now() + timedelta(seconds=seconds),
+        )
 
     async def _name(self, session: AsyncSession, connection: Connection, manifest: Manifest) -> None:
         """A second account of the same provider is told apart by its id."""

@@ -1,4 +1,4 @@
-"""Work of kind `expire_pending`: ends connections that nobody confirmed."""
+"""Work of kind `expire_pending`: ends connections, and new tokens of old ones, that nobody confirmed."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,7 +22,7 @@ def expire_pending(db: Database, connections: ConnectionService) -> Handler:
     """A handler, for the registry under `EXPIRE_PENDING`.
 
     Ten minutes after the trip to the provider began it looks; where the person came back late, the product
-    has ten minutes from then to confirm.
+    has CONFIRM_SECONDS from then to confirm.
     """
 
     async def handle(lease: Lease) -> Outcome:
@@ -39,10 +39,26 @@ def expire_pending(db: Database, connections: ConnectionService) -> Handler:
                     revocation = await connections.purge_pending(session, connection)
                     if connection.account_id is not None:
                         await journal.audited(session, SYSTEM, "expired", connection, revocation=revocation)
+            elif connection is not None:
+                outcome = await _end_reconnect(session, connections, connection)
             await lease.finish(session, outcome)
         return outcome
 
     return handle
+
+
+async def _end_reconnect(
+    session: AsyncSession, connections: ConnectionService, connection: Connection
+) -> Done:
+    held = await repository.unconfirmed(session, connection.tenant_id, connection.id)
+    if held is None:
+        return Done()
+    until = held.created_at + timedelta(seconds=CONFIRM_SECONDS)
+    if until > now():
+        return Done(again_at=until)
+    revocation = await connections.drop_unconfirmed(session, connection, held)
+    await journal.audited(session, SYSTEM, "reconnect_expired", connection, revocation=revocation)
+    return Done()
 
 
 async def _kept_until(session: AsyncSession, connection: Connection) -> datetime | None:

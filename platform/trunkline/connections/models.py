@@ -78,8 +78,52 @@ class Credential(TenantTable, Base):
     refreshed_at: Mapped[datetime] = timestamp()
 
 
+class RefreshIntent(TenantTable, Base):
+    """A refresh of the credential's `generation` was about to be asked for; gone once its answer is known.
+
+    Found by a later holder of the credential's lock, it says that a reply was lost.
+    """
+
+    __tablename__ = "refresh_intents"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"],
+            ["connections.tenant_id", "connections.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation: Mapped[int]
+    started_at: Mapped[datetime] = timestamp()
+
+
+class UnconfirmedCredential(TenantTable, Base):
+    """Tokens of a reconnect through the widget, sealed and unused until the product confirms it."""
+
+    __tablename__ = "unconfirmed_credentials"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"],
+            ["connections.tenant_id", "connections.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    connect_session_id: Mapped[UUID]
+    access_token: Mapped[bytes]
+    refresh_token: Mapped[bytes | None]
+    key_version: Mapped[int]
+    expires_at: Mapped[datetime | None]
+    scopes: Mapped[list[str]]
+    oauth_client_tenant: Mapped[UUID]
+    oauth_client_id: Mapped[UUID]
+    created_at: Mapped[datetime] = timestamp()
+
+
 class Authorization(TenantTable, Base):
-    """One trip to the provider and back: single use, bound to browser, person and connection."""
+    """One trip to the provider and back: single use, bound to browser, person, connection, OAuth client."""
 
     __tablename__ = "authorizations"
     __table_args__ = (
@@ -105,6 +149,9 @@ class Authorization(TenantTable, Base):
     via: Mapped[str]
     connect_session_id: Mapped[UUID | None]
     redirect_uri: Mapped[str]
+    oauth_client_tenant: Mapped[UUID]
+    oauth_client_id: Mapped[UUID]
+    client_id: Mapped[str]
     verifier: Mapped[bytes]
     key_version: Mapped[int]
     created_at: Mapped[datetime] = timestamp()

@@ -23,6 +23,9 @@ SECONDS = 20.0
 RETRY_SECONDS = 30
 
 
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
 class ProviderOAuth:
     """Raises ProviderFailedError, or GrantRevokedError when the provider says invalid_grant."""
 
@@ -65,6 +68,7 @@ class ProviderOAuth:
 
     async def refresh(self, manifest: Manifest, client: Client, refresh_token: str) -> Tokens:
         async with self._oauth(manifest, client) as oauth:
+            # Alone here: an error says by `reply_lost` whether the refresh token may be spent.
             return await _tokens(
                 oauth.refresh_token(
                     self._endpoints.url(manifest, manifest.auth.token_url), refresh_token=refresh_token
@@ -130,10 +134,10 @@ async def _tokens(call: Awaitable[dict[str, Any]]) -> Tokens:
         async with asyncio.timeout(SECONDS):
             answer = await call
     except (httpx2.HTTPError, EgressRefusedError, TimeoutError) as error:
-        raise _failed(error) from error
+        raise _failed(error, reply_lost=_sent(error)) from error
     access, refresh, lifetime = (answer.get(name) for name in ("access_token", "refresh_token", "expires_in"))
     if not isinstance(access, str) or not access or not isinstance(refresh, str | None):
-        raise ProviderFailedError("malformed_answer", _later())
+        raise ProviderFailedError("malformed_answer", _later(), reply_lost=True)
     scopes = answer.get("scopes", answer.get("scope"))
     if isinstance(scopes, str):
         scopes = scopes.replace(",", " ").split()
@@ -143,6 +147,13 @@ async def _tokens(call: Awaitable[dict[str, Any]]) -> Tokens:
         expires_at=_end(lifetime),
         scopes=tuple(str(scope) for scope in scopes) if isinstance(scopes, list) else None,
     )
+
+
+def _sent(error: Exception) -> bool:
+    """Whether the request may have reached the provider; only a failure before it went out is sure not to."""
+    if isinstance(error, EgressRefusedError):
+        return isinstance(error, AnswerTooLargeError)
+    return not isinstance(error, _NOT_SENT)
 
 
 def _end(seconds: object) -> datetime | None:
@@ -167,10 +178,12 @@ def _refused(manifest: Manifest, answer: httpx2.Response) -> Exception:
     if code == "grant_revoked" or _document(answer).get("error") == "invalid_grant":
         return GrantRevokedError()
     wait = retry_after(answer.headers, now())
-    return ProviderFailedError(code, _later(wait), http_status=answer.status_code)
+    # A success that cannot be read; any other status is the provider's word that it gave nothing.
+    lost = answer.is_success
+    return ProviderFailedError(code, _later(wait), http_status=answer.status_code, reply_lost=lost)
 
 
-def _failed(error: Exception) -> ProviderFailedError:
+def _failed(error: Exception, *, reply_lost: bool = False) -> ProviderFailedError:
     if isinstance(error, AnswerTooLargeError):
         code = "malformed_answer"
     elif isinstance(error, EgressRefusedError):
@@ -179,7 +192,7 @@ def _failed(error: Exception) -> ProviderFailedError:
         code = "provider_timeout"
     else:
         code = classify(None, error=error).code
-    return ProviderFailedError(code, _later())
+    return ProviderFailedError(code, _later(), reply_lost=reply_lost)
 
 
 def _later(seconds: float | None = None) -> datetime:

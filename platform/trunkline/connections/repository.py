@@ -179,9 +179,7 @@ async def refresh_under_way(
     )
 
 
-async def begin_refresh(
-    session: AsyncSession, tenant_id: UUID, connection_id: UUID, generation: int
-) -> None:
+async def begin_refresh(session: AsyncSession, tenant_id: UUID, connection_id: UUID, generation: int) -> None:
     """To be committed before the provider is called."""
     await session.execute(
         insert(RefreshIntent)

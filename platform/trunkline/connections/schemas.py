@@ -52,6 +52,16 @@ class Client(msgspec.Struct, frozen=True):
         return f"Client({self.client_id!r})"
 
 
+class OwnClient(msgspec.Struct, frozen=True):
+    """A tenant's own OAuth client, without its secret."""
+
+    connector: str
+    client_id: str
+    created_at: datetime
+    connections: int
+    """How many hold tokens that were made for it."""
+
+
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """A trip to the provider, about to start: set the cookie (`flow_cookie`), then 303 to `url`."""
 

@@ -11,11 +11,12 @@ from trunkline.access.tickets import CODE, read_ticket
 from trunkline.connections import journal, repository
 from trunkline.connections.clients import OAuthClients
 from trunkline.connections.events import ConnectionEvents, NoEvents
-from trunkline.connections.flow import AuthorizationFlow
-from trunkline.connections.models import Connection
+from trunkline.connections.flow import CONFIRM_SECONDS, EXPIRE_PENDING, AuthorizationFlow
+from trunkline.connections.models import Connection, UnconfirmedCredential
 from trunkline.connections.provider import ProviderOAuth
-from trunkline.connections.schemas import AccessToken, Begun, Finished, Via
+from trunkline.connections.schemas import AccessToken, Begun, Finished, OwnClient, Via
 from trunkline.connections.tokens import TokenKeeper
+from trunkline.connections.unconfirmed import Unconfirmed
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.egress import Egress
@@ -27,8 +28,7 @@ from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 
-CONFIRM_SECONDS = 600
-"""How long a completion code is good, and a pending connection is kept."""
+__all__ = ["CONFIRM_SECONDS", "ConnectionService"]
 
 
 class ConnectionService:
@@ -50,9 +50,25 @@ class ConnectionService:
         provider = ProviderOAuth(endpoints, egress)
         self._clients = OAuthClients(db, vault)
         self._tokens = TokenKeeper(db, connectors, vault, self._clients, provider)
+        self._work = work
+        self._unconfirmed = Unconfirmed(db, connectors, vault, self._clients, provider, self._tokens)
         self._flow = AuthorizationFlow(
-            settings, db, connectors, vault, self._clients, provider, self._tokens, work, self._events
+            settings,
+            db,
+            connectors,
+            vault,
+            self._clients,
+            provider,
+            self._tokens,
+            self._unconfirmed,
+            endpoints,
+            work,
+            self._events,
         )
+
+    async def close(self) -> None:
+        """Lets refreshes under way end; before egress and database are closed."""
+        await self._tokens.settle()
 
     # -- tokens -----------------------------------------------------------------------------
 
@@ -114,15 +130,17 @@ class ConnectionService:
     async def finish(
         self,
         connector: str,
+        path: str,
         query: Mapping[str, str],
         cookies: Mapping[str, str],
         principal: Principal | None = None,
     ) -> Finished:
         """The provider's callback, all of it; opens its own sessions. Raises FlowRefusedError.
 
-        `principal`: who is signed in. In the portal's flow nobody, or another one than set out, is refused.
+        `path`: that it arrived at, to the letter. `principal`: who is signed in. In the portal's flow nobody,
+        or another one than set out, is refused.
         """
-        return await self._flow.finish(connector, query, cookies, principal)
+        return await self._flow.finish(connector, path, query, cookies, principal)
 
     async def confirm(
         self, session: AsyncSession, tenant_id: UUID, code: str, principal: Principal
@@ -142,22 +160,25 @@ class ConnectionService:
             moment=moment,
         )
         connection = (
-            await repository.lock(session, tenant_id, found.connection_id)
+            await repository.lock(session, tenant_id, found.connection_id, with_credential=True)
             if found and found.connection_id
             else None
         )
-        if not found or connection is None:
-            raise BadInputError(
-                "This completion code is not valid for this tenant: it is wrong, was used, or is older than "
-                "ten minutes. Let the user connect again.",
-                field="code",
-                code="completion_code_invalid",
-            )
-        if connection.state == "pending":
+        if found and connection is not None and connection.state == "pending":
             manifest = self._connectors.get(connection.connector)
             suggested = [key for key in found.recipes if manifest.recipe(key) is not None]
             await self._flow.activate(session, connection, suggested, principal)
-        return connection
+            return connection
+        if found and connection is not None and await self._unconfirmed.adopt(session, connection, found.id):
+            await self._flow.restore(session, connection, principal)
+            await self._work.cancel(session, tenant_id, EXPIRE_PENDING, str(connection.id))
+            return connection
+        raise BadInputError(
+            "This completion code is not valid for this tenant: it is wrong, was used, or is older than "
+            "ten minutes. Let the user connect again.",
+            field="code",
+            code="completion_code_invalid",
+        )
 
     # -- life -------------------------------------------------------------------------------
 
@@ -244,6 +265,40 @@ class ConnectionService:
         revocation = await self._tokens.revoke(session, connection)
         await repository.remove(session, connection.tenant_id, connection.id)
         return revocation
+
+    async def drop_unconfirmed(
+        self, session: AsyncSession, connection: Connection, held: UnconfirmedCredential
+    ) -> str:
+        """Revokes and forgets a reconnect's tokens that nobody confirmed; what came of the revocation."""
+        return await self._unconfirmed.drop(session, connection, held)
+
+    # -- a tenant's own OAuth clients -------------------------------------------------------
+
+    async def own_oauth_clients(self, session: AsyncSession, tenant_id: UUID) -> Mapping[str, OwnClient]:
+        """By connector; without secrets, which nobody can read again."""
+        return await self._clients.own(session, tenant_id)
+
+    async def bring_oauth_client(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        principal: Principal,
+        connector: str,
+        *,
+        client_id: str,
+        secret: str,
+    ) -> None:
+        """For the tenant's new connections. Raises NotFoundError, BadInputError, ConflictError."""
+        self._connectors.get(connector)
+        await self._clients.bring(
+            session, tenant_id, principal, connector, client_id=client_id, secret=secret
+        )
+
+    async def remove_oauth_client(
+        self, session: AsyncSession, tenant_id: UUID, principal: Principal, connector: str
+    ) -> None:
+        """Back to the operator's. Raises NotFoundError, ConflictError while connections rest on it."""
+        await self._clients.remove(session, tenant_id, principal, connector)
 
     async def register_oauth_client(
         self, session: AsyncSession, tenant_id: UUID, connector: str, *, client_id: str, secret: str

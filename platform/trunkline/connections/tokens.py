@@ -1,7 +1,10 @@
 """Access tokens: sealed at rest, refreshed ahead of their end by one worker at a time.
 
 The row lock on the credential is the single flight, across processes. A new token is committed before anybody
-uses it; a worker that waited finds the new generation and uses that.
+uses it; a worker that waited finds the new generation and uses that. An intent is committed before each call:
+whoever gets the lock and finds one knows that a reply was lost, perhaps with the only refresh token that
+works. Asking again could have the provider end the whole grant, so nobody does: the old access token is used
+until it ends, then the account must be connected again.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,11 +38,22 @@ from trunkline.vault.service import Box, Vault
 SPARE_SECONDS = 30
 """A token with less left may end on its way; it is not given out."""
 LOCK_RETRY_SECONDS = 5
+REFRESHES = 8
+"""At a time in one process: each holds a connection of the pool (20) while it asks for a second one."""
+AMBIGUOUS = "ambiguous_refresh"
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def _context(connection_id: UUID, field: str) -> str:
     return f"credentials/{connection_id}/{field}"
+
+
+class _Renewed(msgspec.Struct, frozen=True):
+    """What came of asking for a new token; raised after the transaction has written it down."""
+
+    token: AccessToken | None = None
+    cause: str = ""
+    error: ProviderFailedError | None = None
 
 
 class TokenKeeper:
@@ -56,6 +71,8 @@ class TokenKeeper:
         self._clients = clients
         self._provider = provider
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(REFRESHES)
+        self._under_way: set[asyncio.Task[AccessToken]] = set()
 
     async def access_token(self, tenant_id: UUID, connection_id: UUID) -> AccessToken:
         """Opens its own sessions. Raises NotUsableError, ReconnectRequiredError, ProviderFailedError."""
@@ -80,6 +97,11 @@ class TokenKeeper:
         await repository.put_credential(
             session, tenant_id, connection_id, _sealed(box, connection_id, tokens, tokens.refresh_token)
         )
+        await repository.end_refresh(session, tenant_id, connection_id)
+
+    async def settle(self) -> None:
+        """Waits for refreshes under way: a process that ends in the middle of one loses its reply."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def revoke(self, session: AsyncSession, connection: Connection) -> str:
         """Ends the grant at the provider and forgets the tokens; what came of it, for the audit log.
@@ -92,7 +114,7 @@ class TokenKeeper:
         if held is None:
             return "nothing_held"
         manifest = self._connectors.get(connection.connector)
-        client = await self._clients.of_owner(connection.oauth_client_tenant, connection.connector)
+        client = await self._clients.of_connection(connection)
         async with self._db.system() as system:
             shared = await repository.grant_is_shared(
                 system,
@@ -111,6 +133,7 @@ class TokenKeeper:
             token = box.open(blob, held.key_version, _context(connection.id, field)).decode()
             result = await self._provider.revoke(manifest, client, token, field)
         await repository.remove_credential(session, *place)
+        await repository.end_refresh(session, *place)
         return result
 
     async def require_reconnect(
@@ -146,30 +169,45 @@ class TokenKeeper:
     async def _refreshed(
         self, tenant_id: UUID, connection_id: UUID, generation: int, *, rejected: bool = False
     ) -> AccessToken:
-        """The token of a later generation than `generation`, got here or by whoever held the lock."""
-        cause = ""
+        """The token of a later generation than `generation`, got here or by whoever held the lock.
+
+        Goes on when its caller is cancelled: a reply that nobody writes down is lost.
+        """
+        task = asyncio.create_task(self._refresh(tenant_id, connection_id, generation, rejected=rejected))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[AccessToken]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard, also where the caller has gone
+
+    async def _refresh(
+        self, tenant_id: UUID, connection_id: UUID, generation: int, *, rejected: bool
+    ) -> AccessToken:
         client = await self._client(tenant_id, connection_id)
         try:
-            async with self._turn(connection_id), self._db.tenant(tenant_id) as session:
+            async with self._turn(connection_id), self._slots, self._db.tenant(tenant_id) as session:
                 held = await repository.credential(session, tenant_id, connection_id, locked=True)
                 connection = await self._usable(session, tenant_id, connection_id)
                 if held is None:
                     raise NotUsableError("The account was disconnected.", code="disconnected_by_member")
                 if held.generation != generation:
                     return await self._opened(session, held)
-                cause = await self._renew(session, connection, held, client, rejected=rejected)
-                if not cause:
-                    renewed = await repository.credential(session, tenant_id, connection_id, locked=True)
-                    assert renewed is not None
-                    token = await self._opened(session, renewed)
+                renewed = await self._renew(session, connection, held, client, rejected=rejected)
+                if renewed.cause:
+                    await self.require_reconnect(session, tenant_id, connection_id, renewed.cause)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
                 raise
             later = now() + timedelta(seconds=LOCK_RETRY_SECONDS)
             raise ProviderFailedError("provider_timeout", later) from error
-        if cause:
-            raise ReconnectRequiredError(cause)
-        return token
+        if renewed.error is not None:
+            raise renewed.error
+        if renewed.token is None:
+            raise ReconnectRequiredError(renewed.cause)
+        return renewed.token
 
     async def _renew(
         self,
@@ -179,41 +217,55 @@ class TokenKeeper:
         client: Client,
         *,
         rejected: bool,
-    ) -> str:
-        """Empty, or the cause why the account must be connected again (already written)."""
+    ) -> _Renewed:
+        """`held` is locked. An error is returned, not raised, so that what was learned is committed."""
         tenant_id, connection_id = connection.tenant_id, connection.id
-        box = await self._vault.box(session, tenant_id)
-        cause = ""
         if held.refresh_token is None:
             if not rejected and not _ends_within(held, 0):
-                return ""
-            cause = "token_rejected" if rejected else "token_expired"
-        else:
-            old = box.open(
-                held.refresh_token, held.key_version, _context(connection_id, "refresh_token")
-            ).decode()
-            try:
-                manifest = self._connectors.get(connection.connector)
-                tokens = await self._provider.refresh(manifest, client, old)
-            except GrantRevokedError:
-                cause = "grant_revoked"
-            except ProviderFailedError:
-                if rejected or _ends_within(held, SPARE_SECONDS):
-                    raise
-                return ""  # ahead of time: what we have still works, the next call tries again
-            else:
-                values = _sealed(box, connection_id, tokens, tokens.refresh_token or old)
-                await repository.put_credential(session, tenant_id, connection_id, values)
-                await repository.accepted(session, tenant_id, connection_id)
-        if cause:
-            await self.require_reconnect(session, tenant_id, connection_id, cause)
-        return cause
+                return _Renewed(await self._opened(session, held))
+            return _Renewed(cause="token_rejected" if rejected else "token_expired")
+        place = session, tenant_id, connection_id
+        manifest = self._connectors.get(connection.connector)
+        if manifest.auth.rotates and await repository.refresh_under_way(*place, held.generation):
+            return await self._without_reply(session, held, rejected=rejected)
+        box = await self._vault.box(session, tenant_id)
+        old = box.open(
+            held.refresh_token, held.key_version, _context(connection_id, "refresh_token")
+        ).decode()
+        async with self._db.tenant(tenant_id) as before:
+            await repository.begin_refresh(before, tenant_id, connection_id, held.generation)
+        try:
+            tokens = await self._provider.refresh(manifest, client, old)
+        except GrantRevokedError:
+            await repository.end_refresh(*place)
+            return _Renewed(cause="grant_revoked")
+        except ProviderFailedError as error:
+            if error.reply_lost and manifest.auth.rotates:
+                return await self._without_reply(session, held, rejected=rejected)
+            await repository.end_refresh(*place)
+            if rejected or _ends_within(held, SPARE_SECONDS):
+                return _Renewed(error=error)
+            # ahead of time: what we have still works, the next call tries again
+            return _Renewed(await self._opened(session, held))
+        values = _sealed(box, connection_id, tokens, tokens.refresh_token or old)
+        await repository.put_credential(*place, values)
+        await repository.end_refresh(*place)
+        await repository.accepted(*place)
+        fresh = await repository.credential(*place, locked=True)
+        assert fresh is not None
+        return _Renewed(await self._opened(session, fresh))
+
+    async def _without_reply(self, session: AsyncSession, held: Credential, *, rejected: bool) -> _Renewed:
+        """The intent stays: nobody asks with this refresh token again."""
+        if rejected or _ends_within(held, 0):
+            return _Renewed(cause=AMBIGUOUS)
+        return _Renewed(await self._opened(session, held))
 
     async def _client(self, tenant_id: UUID, connection_id: UUID) -> Client:
         """Looked up before the lock is taken: whoever holds it must not wait for the pool."""
         async with self._db.tenant(tenant_id) as session:
             connection = await self._usable(session, tenant_id, connection_id)
-        client = await self._clients.of_owner(connection.oauth_client_tenant, connection.connector)
+        client = await self._clients.of_connection(connection)
         if client is None:
             raise ProviderFailedError("internal_error", now() + timedelta(minutes=5))
         return client

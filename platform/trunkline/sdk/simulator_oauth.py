@@ -138,6 +138,8 @@ class OAuthServer:
         self.access_seconds = access_seconds
         self.pkce_required = pkce_required
         self.rotate_refresh = rotate_refresh
+        self.issuer = ""
+        """Sent as `iss` with every answer (RFC 9207), unless empty."""
         self._new_token = new_token or (lambda kind: _opaque(f"{kind}-", 48))
         self.clients: dict[str, OAuthClient] = {}
         self.grants: dict[str, Grant] = {}
@@ -183,7 +185,7 @@ class OAuthServer:
         ):
             refused = "invalid_request"
         if refused:
-            raise AuthorizationRedirectError(_answer(redirect_uri, {"error": refused}, state))
+            raise AuthorizationRedirectError(self._answer(redirect_uri, {"error": refused}, state))
         self._drop_stale()
         request = AuthorizationRequest(
             _opaque("", 18),
@@ -205,13 +207,13 @@ class OAuthServer:
         scopes = (*request.scopes, *(scope for scope in request.optional if scope in optional))
         expires_at = self._now() + timedelta(seconds=CODE_SECONDS)
         self._codes[code] = _Code(request, account, scopes, expires_at)
-        return _answer(request.redirect_uri, {"code": code}, request.state)
+        return self._answer(request.redirect_uri, {"code": code}, request.state)
 
     def deny(self, request_id: str) -> str:
         """Where to send the browser; raises AuthorizationPageError once used or stale."""
         request = self._decide(request_id)
         error = {"error": "access_denied", "error_description": "The person said no."}
-        return _answer(request.redirect_uri, error, request.state)
+        return self._answer(request.redirect_uri, error, request.state)
 
     # -- the app's part ---------------------------------------------------------------------
 
@@ -310,6 +312,9 @@ class OAuthServer:
         self._refresh.update(state.refresh)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _answer(self, redirect_uri: str, values: Mapping[str, str], state: str | None) -> str:
+        return _answer(redirect_uri, {**values, **({"iss": self.issuer} if self.issuer else {})}, state)
 
     def _decide(self, request_id: str) -> AuthorizationRequest:
         request = self._requests.pop(request_id, None)

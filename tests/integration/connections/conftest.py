@@ -18,6 +18,7 @@ from trunkline.access.service import AccessService
 from trunkline.connections.controllers import ConnectionController
 from trunkline.connections.cookies import flow_cookie
 from trunkline.connections.service import ConnectionService
+from trunkline.idempotency.service import Idempotency
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.principal import Principal
@@ -174,6 +175,7 @@ async def world(db, settings, connections, hubspot) -> SimpleNamespace:
             "connectors": connectors,
             "endpoints": Endpoints(settings),
             "access": access,
+            "idempotency": Idempotency(db, Vault(LocalKeyFile(settings.wrapping_key_file)), WorkQueue()),
         },
         api=[ConnectionController, ConnectSessionController],
         pages=[AuthPages, start, *ROUTES],

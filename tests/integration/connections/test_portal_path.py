@@ -57,7 +57,7 @@ async def test_the_provider_is_asked_with_pkce_and_an_exact_redirect(browser, db
     cookie = begun.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=lax" in cookie
-    assert "path=/oauth" in cookie
+    assert "path=/;" in cookie
     assert "max-age=600" in cookie
 
 

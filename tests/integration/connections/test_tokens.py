@@ -165,27 +165,3 @@ async def test_a_paused_connection_gives_no_token(connected, connections, world,
     with pytest.raises(NotUsableError) as raised:
         await connections.access_token(world.tenant, connection_id)
     assert raised.value.failure_code == "paused_by_member"
-
-
-async def test_a_token_call_that_drags_on_is_given_up(
-    connected, connections, world, hubspot, age, monkeypatch
-):
-    from trunkline.connections import provider
-
-    connection_id = await connected()
-    monkeypatch.setattr(provider, "SECONDS", 0.2)
-    hubspot.sim.faults.add("latency", seconds=60, latency_ms=3000)
-    await age(5)
-    with pytest.raises(ProviderFailedError) as raised:
-        await connections.access_token(world.tenant, connection_id)
-    assert raised.value.failure_code == "provider_timeout"
-
-
-async def test_a_torn_token_answer_is_no_token(connected, connections, world, hubspot, age, db):
-    connection_id = await connected()
-    hubspot.sim.faults.add("truncated", seconds=60)
-    await age(5)
-    with pytest.raises(ProviderFailedError) as raised:
-        await connections.access_token(world.tenant, connection_id)
-    assert raised.value.failure_code == "malformed_answer"
-    assert await state(db, world, connection_id) == ("active", None)

@@ -19,7 +19,7 @@ from trunkline_ui.widget.pages import popup
 
 
 @get(
-    "/oauth/callback/{connector:str}",
+    ["/oauth/callback/{connector:str}", "/oauth/callback/{connector:str}/{owner:str}"],
     include_in_schema=False,
     opt={"public": True, "session": True, "popup": True},
 )
@@ -36,7 +36,7 @@ async def oauth_callback(
     principal = signed_in if isinstance(signed_in, Principal) else None
     spent = spent_cookie(digest(query.get("state", "")), secure=settings.secure)
     try:
-        done = await connections.finish(connector, query, request.cookies, principal)
+        done = await connections.finish(connector, request.scope["path"], query, request.cookies, principal)
     except FlowRefusedError as error:
         answer = popup(
             f"{label} was not connected",
