@@ -8,6 +8,7 @@ MemberRole = Literal["owner", "admin", "viewer"]
 StaffRole = Literal["support", "admin"]
 
 Action = Literal[
+    "account.manage",
     "portal.view",
     "connections.manage",
     "recipes.manage",
@@ -18,21 +19,23 @@ Action = Literal[
     "api.use",
 ]
 
-_VIEW: frozenset[Action] = frozenset({"portal.view"})
+_OWN: frozenset[Action] = frozenset({"account.manage"})
+_VIEW: frozenset[Action] = _OWN | {"portal.view"}
 _MANAGE: frozenset[Action] = _VIEW | {"connections.manage", "recipes.manage", "runs.start"}
 
 PERMISSIONS: dict[Role, frozenset[Action]] = {
     "viewer": _VIEW,
     "admin": _MANAGE,
     "owner": _MANAGE | {"members.manage"},
-    "support": frozenset({"console.view"}),
-    "staff_admin": frozenset({"console.view", "console.act"}),
+    "support": _OWN | frozenset({"console.view"}),
+    "staff_admin": _OWN | frozenset({"console.view", "console.act"}),
     "product": frozenset({"api.use"}),
     "end_user": frozenset(),
     "system": frozenset(get_args(Action)),
 }
 
 SENTENCES: dict[Action, str] = {
+    "account.manage": "Only a person has an account of their own. Sign in first.",
     "portal.view": "Only members of the organisation see its connections.",
     "connections.manage": (
         "Your role may look at connections but not change them. Ask an owner or administrator to do it."
