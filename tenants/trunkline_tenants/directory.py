@@ -1,4 +1,4 @@
-"""Tenants, their people, the operator's staff, API keys. Opens its own system sessions."""
+"""Tenants, their people, the operator's staff. Opens its own system sessions."""
 
 import re
 import unicodedata
@@ -6,19 +6,18 @@ from datetime import timedelta
 from uuid import UUID
 
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
-from trunkline.kernel.principal import Principal
 from trunkline_tenants import repository
-from trunkline_tenants.keys import new_api_key, parse_api_key
+from trunkline_tenants.api_keys import ApiKeys
+from trunkline_tenants.names import clean_name
 from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.permissions import MemberRole, StaffRole
-from trunkline_tenants.schemas import ApiKeyInfo, MemberInfo, Membership, TenantInfo, UserInfo
+from trunkline_tenants.schemas import MemberInfo, Membership, TenantInfo, UserInfo
 from trunkline_tenants.sessions import end_all
 
 TOUCH = timedelta(minutes=1)
-"""How stale a "last used" or "last seen" may be: a write a request would cost more than it tells."""
+"""How stale a "last seen" may be: a write a request would cost more than it tells."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f.]+(?:\.[^@\s\x00-\x1f.]+)+")
@@ -34,19 +33,8 @@ def normalise_email(email: str) -> str:
     return found
 
 
-def clean_name(name: str, field: str = "name") -> str:
-    """1 to 120 printable characters, trimmed."""
-    found = " ".join(name.split())
-    if not 1 <= len(found) <= 120 or not found.isprintable():
-        raise BadInputError("A name needs 1 to 120 printable characters.", field=field)
-    return found
-
-
-class Directory:
-    """Who there is. Signing in is `Logins`."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
+class Directory(ApiKeys):
+    """Who there is, API keys included. Signing in is `Logins`."""
 
     # tenants
 
@@ -162,55 +150,3 @@ class Directory:
         """By the tenant's name."""
         async with self._db.system() as session:
             return await repository.memberships(session, user_id)
-
-    # API keys
-
-    async def create_api_key(self, name: str, *, tenant_id: UUID | None = None) -> tuple[str, ApiKeyInfo]:
-        """The key in plain, which cannot be had again, and what is kept. No tenant: a key for all of them."""
-        made, key_id, name = new_api_key(), new_id(), clean_name(name)
-        if tenant_id == OPERATOR:
-            raise BadInputError("A key is bound to a customer's tenant or to none.", field="tenant")
-        values = {
-            "id": key_id,
-            "name": name,
-            "prefix": made.prefix,
-            "key_hash": made.hash,
-            "tenant_id": tenant_id,
-        }
-        async with self._db.system() as session:
-            if tenant_id is not None and await repository.tenant_by_id(session, tenant_id) is None:
-                raise NotFoundError
-            await repository.insert_key(session, values)
-            found = await repository.key_by_prefix(session, made.prefix)
-        assert found is not None
-        return made.plain, found[0]
-
-    async def api_keys(self, *, tenant_id: UUID | None = None) -> list[ApiKeyInfo]:
-        async with self._db.system() as session:
-            return await repository.keys(session, tenant_id)
-
-    async def every_api_key(self) -> list[ApiKeyInfo]:
-        """Those for all tenants and those bound to one, oldest first."""
-        async with self._db.system() as session:
-            return await repository.every_key(session)
-
-    async def revoke_api_key(self, key_id: UUID, *, tenant_id: UUID | None = None) -> None:
-        async with self._db.system() as session:
-            if not await repository.revoke_key(session, key_id, tenant_id, now()):
-                raise NotFoundError
-
-    async def authenticate_key(self, text: str) -> Principal | None:
-        """None for a malformed, unknown or revoked key; `last_used_at` moves at most once a minute."""
-        parsed = parse_api_key(text)
-        if parsed is None:
-            return None
-        async with self._db.system() as session:
-            found = await repository.key_by_prefix(session, parsed.prefix)
-            if found is None or not parsed.matches(found[1]) or found[0].revoked_at is not None:
-                return None
-            key, moment = found[0], now()
-            if key.last_used_at is None or moment - key.last_used_at >= TOUCH:
-                await repository.touch_key(session, key.id, moment)
-        return Principal(
-            kind="api_key", id=str(key.id), role="product", label=key.name, tenant_id=key.tenant_id
-        )

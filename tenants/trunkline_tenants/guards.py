@@ -1,6 +1,7 @@
 """May they: one guard for the whole application, so that a new route is closed until it says otherwise.
 
-- `/v1`: a valid API key; the tenant it names or is bound to.
+- `/v1`: a valid API key with the scope that the handler names (`kernel.scopes.needs`), an address and a body
+  without surprises; the tenant it names or is bound to.
 - `/portal`: a member; `/console`: staff; anything else: somebody signed in.
 - A handler's `opt` widens or narrows: `public` (no sign-in), `session` (public, but look who it is),
   `can` (the Action it needs). Unsafe methods without `can` need the area's right to change things.
@@ -17,10 +18,13 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from trunkline.kernel.errors import BadInputError, UnauthenticatedError
+from trunkline.kernel.errors import BadInputError, ForbiddenError, UnauthenticatedError
+from trunkline.kernel.plaininput import check_address, read_json
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.problems import SeeOtherError, is_api
+from trunkline.kernel.scopes import Scope
 from trunkline.kernel.settings import Settings
+from trunkline_tenants.api_keys import Reason
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.errors import ForgedRequestError, NotAllowedError, UnknownTenantError
 from trunkline_tenants.permissions import SENTENCES, Action, can
@@ -28,6 +32,15 @@ from trunkline_tenants.schemas import Login
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 HEADER = "trunkline-tenant"
+
+REFUSALS: dict[Reason, str] = {
+    "missing": "Send an API key: Authorization: Bearer tl_live_...",
+    "malformed": "This API key is mistyped or cut off: its checksum does not match. Copy it again, whole.",
+    "unknown": "There is no such API key. Ask the operator for one.",
+    "revoked": "This API key is revoked. Ask the operator for another.",
+    "expired": "This API key has expired. Ask the operator for another.",
+    "replaced": "This API key was replaced by a newer one, and the time for changing over has passed.",
+}
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -72,10 +85,14 @@ class AccessGuard:
     async def _api(self, request: Request[Any, Any, Any]) -> None:
         principal = cast("Principal | None", request.scope.get("user"))
         if principal is None:
-            raise UnauthenticatedError("Send a valid API key: Authorization: Bearer tl_live_...")
+            reason: Reason = request.scope["state"].get("key_refused", "missing")
+            raise UnauthenticatedError(REFUSALS[reason], reason=reason)
         demand(principal, request.route_handler.opt.get("can") or "api.use")
+        demand_scope(principal, request.route_handler.opt.get("scope"))
+        check_address(request)
+        body = None if request.method in SAFE else await read_json(request)
         tenant_id = principal.tenant_id
-        named, where = await tenant_named(request)
+        named, where = tenant_named(request, body)
         if named is not None:
             tenant = await self._directory.tenant_by_slug(named)
             if tenant is None or tenant_id not in {None, tenant.id}:
@@ -98,6 +115,18 @@ def demand(principal: Principal | None, action: Action) -> None:
     """NotAllowedError with a sentence for the person."""
     if not can(principal, action):
         raise NotAllowedError(SENTENCES[action])
+
+
+def demand_scope(principal: Principal, scope: Scope | None) -> None:
+    """A route that names no scope opens to nobody."""
+    if scope is None or scope not in principal.scopes:
+        raise ForbiddenError(
+            f"This API key may not do that: it lacks the scope {scope}. Ask the operator for another key."
+            if scope
+            else "No API key opens this address.",
+            code="insufficient_scope",
+            scope=scope,
+        )
 
 
 def _needed(request: Request[Any, Any, Any]) -> Action:
@@ -160,28 +189,18 @@ def sign_in_address(request: Request[Any, Any, Any]) -> str:
     return f"/login?next={quote(target, safe='/')}" if target not in {"", "/"} else "/login"
 
 
-class _Named(msgspec.Struct):
-    tenant: str | None = None
-
-
-async def tenant_named(request: Request[Any, Any, Any]) -> tuple[str | None, str]:
+def tenant_named(request: Request[Any, Any, Any], body: Any) -> tuple[str | None, str]:
     """The slug and where it stood; BadInputError if two places name different tenants."""
     named = {}
     if (found := request.query_params.get("tenant")) is not None:
         named["tenant"] = found
     if (found := request.headers.get(HEADER)) is not None:
         named["Trunkline-Tenant"] = found
-    if request.method not in SAFE and request.content_type[0].endswith("json"):
-        try:
-            body = msgspec.json.decode(await request.body(), type=_Named)
-        except (msgspec.MsgspecError, UnicodeError):
-            body = _Named()  # the handler says what is wrong with it
-        if body.tenant is not None:
-            named.setdefault("tenant", body.tenant)
-            if named["tenant"] != body.tenant:
-                raise BadInputError(
-                    "The query and the body name different tenants. Name one.", field="tenant"
-                )
+    # what is no text, the handler refuses
+    if isinstance(body, dict) and isinstance(found := body.get("tenant"), str):
+        named.setdefault("tenant", found)
+        if named["tenant"] != found:
+            raise BadInputError("The query and the body name different tenants. Name one.", field="tenant")
     if len(set(named.values())) > 1:
         raise BadInputError("The request names different tenants. Name one.", field="Trunkline-Tenant")
     return next(((value, where) for where, value in named.items()), (None, "tenant"))

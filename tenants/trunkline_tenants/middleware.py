@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from trunkline.kernel.problems import is_api
 from trunkline.kernel.settings import Settings
 from trunkline_tenants import cookies
+from trunkline_tenants.api_keys import Refused
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.keys import new_secret
 from trunkline_tenants.logins import Logins
@@ -41,9 +42,11 @@ class Authentication(ASGIMiddleware):
 
     async def _api_key(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Any:
         scheme, _, key = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        found = await self._directory.check_key(key.strip() if scheme.lower() == "bearer" else "")
+        if isinstance(found, Refused):
+            connection.scope["state"]["key_refused"] = found.reason
             return None
-        return await self._directory.authenticate_key(key.strip())
+        return found
 
     async def _browser(self, connection: ASGIConnection[Any, Any, Any, Any], send: Send) -> Send:
         settings, scope, given = self._settings, connection.scope, connection.cookies

@@ -67,10 +67,13 @@ class LoginSession(Base):
 
 
 class ApiKey(Base):
-    """A key of the product's backend. Null `tenant_id`: for every tenant, naming one in each request."""
+    """A key of the product's backend. Null `tenant_id`: for every tenant, naming one in each request.
+
+    Rotating replaces the secret and keeps the row; the `previous_` one opens until `previous_until`.
+    """
 
     __tablename__ = "api_keys"
-    __table_args__ = (UniqueConstraint("prefix"),)
+    __table_args__ = (UniqueConstraint("prefix"), UniqueConstraint("previous_prefix"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -78,6 +81,13 @@ class ApiKey(Base):
     """Shown in lists; finds the row."""
     key_hash: Mapped[bytes]
     tenant_id: Mapped[UUID | None]
+    scopes: Mapped[list[str]]
     created_at: Mapped[datetime] = timestamp()
+    expires_at: Mapped[datetime | None]
+    rotated_at: Mapped[datetime | None]
+    previous_prefix: Mapped[str | None]
+    previous_hash: Mapped[bytes | None]
+    previous_until: Mapped[datetime | None]
+    previous_used_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

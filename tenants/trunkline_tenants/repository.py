@@ -1,7 +1,6 @@
 """All SQL about tenants and people. Sessions come from `Database.system()`."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,20 +8,11 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from trunkline_tenants.models import ApiKey, Member, Tenant, User
-from trunkline_tenants.schemas import ApiKeyInfo, MemberInfo, Membership, TenantInfo, UserInfo
+from trunkline_tenants.models import Member, Tenant, User
+from trunkline_tenants.schemas import MemberInfo, Membership, TenantInfo, UserInfo
 
 TENANT_COLUMNS = (Tenant.id, Tenant.slug, Tenant.name, Tenant.created_at)
 USER_COLUMNS = (User.id, User.email, User.name, User.staff_role, User.created_at, User.disabled_at)
-KEY_COLUMNS = (
-    ApiKey.id,
-    ApiKey.name,
-    ApiKey.prefix,
-    ApiKey.tenant_id,
-    ApiKey.created_at,
-    ApiKey.last_used_at,
-    ApiKey.revoked_at,
-)
 
 
 async def insert_tenant(session: AsyncSession, tenant_id: UUID, slug: str, name: str) -> bool:
@@ -134,42 +124,3 @@ async def memberships(session: AsyncSession, user_id: UUID) -> list[Membership]:
         .order_by(Tenant.name, Tenant.id)
     )
     return [Membership(TenantInfo(*row[:-1]), row[-1]) for row in rows]
-
-
-async def insert_key(session: AsyncSession, values: dict[str, Any]) -> None:
-    await session.execute(insert(ApiKey).values(**values))
-
-
-async def key_by_prefix(session: AsyncSession, prefix: str) -> tuple[ApiKeyInfo, bytes] | None:
-    """With the key's hash."""
-    row = (
-        await session.execute(select(*KEY_COLUMNS, ApiKey.key_hash).where(ApiKey.prefix == prefix))
-    ).first()
-    return (ApiKeyInfo(*row[:-1]), row[-1]) if row else None
-
-
-async def keys(session: AsyncSession, tenant_id: UUID | None) -> list[ApiKeyInfo]:
-    """Those bound to the tenant; with None those of the whole installation."""
-    bound = ApiKey.tenant_id.is_(None) if tenant_id is None else ApiKey.tenant_id == tenant_id
-    rows = await session.execute(select(*KEY_COLUMNS).where(bound).order_by(ApiKey.created_at, ApiKey.id))
-    return [ApiKeyInfo(*row) for row in rows]
-
-
-async def every_key(session: AsyncSession) -> list[ApiKeyInfo]:
-    rows = await session.execute(select(*KEY_COLUMNS).order_by(ApiKey.created_at, ApiKey.id))
-    return [ApiKeyInfo(*row) for row in rows]
-
-
-async def revoke_key(session: AsyncSession, key_id: UUID, tenant_id: UUID | None, at: datetime) -> bool:
-    bound = ApiKey.tenant_id.is_(None) if tenant_id is None else ApiKey.tenant_id == tenant_id
-    done = await session.execute(
-        update(ApiKey)
-        .where(ApiKey.id == key_id, bound, ApiKey.revoked_at.is_(None))
-        .values(revoked_at=at)
-        .returning(ApiKey.id)
-    )
-    return done.first() is not None
-
-
-async def touch_key(session: AsyncSession, key_id: UUID, at: datetime) -> None:
-    await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=at))

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from trunkline.kernel.principal import Principal
+from trunkline.kernel.scopes import Scope
 from trunkline_tenants.permissions import MemberRole, StaffRole
 
 
@@ -43,7 +44,14 @@ class ApiKeyInfo(msgspec.Struct, frozen=True):
     name: str
     prefix: str
     tenant_id: UUID | None
+    scopes: list[Scope]
     created_at: datetime
+    expires_at: datetime | None
+    rotated_at: datetime | None
+    previous_prefix: str | None
+    previous_until: datetime | None
+    """Until when the secret before the last rotation opens."""
+    previous_used_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
 

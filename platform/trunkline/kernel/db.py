@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
@@ -29,6 +29,9 @@ OPERATOR = UUID(int=0)
 APP_ROLE = "trunkline_app"
 SYSTEM_ROLE = "trunkline_system"
 CONSOLE_ROLE = "trunkline_console"
+
+
+_HAND_OVER = text("SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true)")
 
 
 class _ScopedSession(Session):
@@ -101,6 +104,15 @@ class Database:
         """One transaction across tenants that can only read, and only what staff may see."""
         async with self._session(self._console, None) as session:
             yield session
+
+    async def hand_over(self, session: AsyncSession, tenant_id: UUID) -> None:
+        """The rest of a system transaction is the tenant's, in the runtime role: the audit entry of a deed.
+
+        There is no way back before the transaction ends, which is when both settings end too.
+        """
+        await session.flush()
+        session.info["scope"] = tenant_id
+        await session.execute(_HAND_OVER, {"role": APP_ROLE, "tenant": str(tenant_id)})
 
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine, scope: UUID | None) -> AsyncIterator[AsyncSession]:

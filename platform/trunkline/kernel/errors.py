@@ -53,6 +53,18 @@ class ConflictError(TrunklineError):
     code = "conflict"
 
 
+class UnsupportedMediaError(TrunklineError):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class UnprocessableError(TrunklineError):
+    """Well formed and understood, and still not to be done."""
+
+    status = 422
+    code = "unprocessable"
+
+
 class UnavailableError(TrunklineError):
     status = 503
     code = "unavailable"

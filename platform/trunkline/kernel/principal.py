@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 
+from trunkline.kernel.scopes import Scope
+
 Kind = Literal["member", "staff", "api_key", "end_user", "system"]
 Role = Literal["owner", "admin", "viewer", "support", "staff_admin", "product", "end_user", "system"]
 
@@ -18,6 +20,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     tenant_id: UUID | None = None
     """The tenant in scope; None for staff in the console and for a key of the whole installation."""
+    scopes: frozenset[Scope] = frozenset()
+    """What an API key may do; of no meaning for others."""
 
 
 SYSTEM = Principal(kind="system", id="system", role="system", label="Trunkline")

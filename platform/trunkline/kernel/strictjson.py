@@ -24,7 +24,11 @@ _sorted_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class JSONLimitError(ValueError):
-    """Not JSON, or beyond a limit. The message says what and, where known, at which path."""
+    """Not JSON, or beyond a limit. The message says what; `path` where, with dots, or "" if not known."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def decode(
@@ -97,27 +101,27 @@ def _depth_exceeded(value: Any, limit: int = MAX_DEPTH) -> bool:
 def _mend(value: Any, path: str, *, replace_nul: bool, integers_as_text: bool) -> Any:
     """A copy with NUL and long integers treated as asked. The depth is already known to be within limits."""
 
-    def text(found: str, what: str) -> str:
+    def text(found: str, what: str, at: str) -> str:
         if "\x00" not in found:
             return found
         if not replace_nul:
-            raise JSONLimitError(f"{what} contains a NUL character, which cannot be stored.")
+            raise JSONLimitError(f"{what} contains a NUL character, which cannot be stored.", at)
         return found.replace("\x00", NUL_SHOWN)
 
     def visit(item: Any, at: str) -> Any:
         if item is None or item is True or item is False:
             return item
         if isinstance(item, str):
-            return text(item, at or "The text")
+            return text(item, at or "The text", at)
         if isinstance(item, int):
             if INT64_MIN <= item <= INT64_MAX:
                 return item
             if integers_as_text:
                 return str(item)
-            raise JSONLimitError(f"{at or 'The number'} is an integer beyond 64 bits; send it as text.")
+            raise JSONLimitError(f"{at or 'The number'} is an integer beyond 64 bits; send it as text.", at)
         if isinstance(item, float):
             if not math.isfinite(item):
-                raise JSONLimitError(f"{at or 'The number'} is not a finite number.")
+                raise JSONLimitError(f"{at or 'The number'} is not a finite number.", at)
             return item
         if isinstance(item, list):
             return [visit(child, f"{at}.{index}".lstrip(".")) for index, child in enumerate(item)]
@@ -126,7 +130,7 @@ def _mend(value: Any, path: str, *, replace_nul: bool, integers_as_text: bool) -
             for key, child in item.items():
                 if not isinstance(key, str):
                     raise JSONLimitError(f"{at or 'The object'} has a key that is not text.")
-                name = text(key, f"A key of {at or 'the object'}")
+                name = text(key, f"A key of {at or 'the object'}", at)
                 result[name] = visit(child, f"{at}.{name}".lstrip("."))
             return result
         raise JSONLimitError(f"{at or 'The value'} is of type {type(item).__name__}, which is not JSON.")
@@ -139,7 +143,8 @@ def _refuse_duplicates(raw: bytes) -> None:
         seen: set[str] = set()
         for key, _ in members:
             if key in seen:
-                raise JSONLimitError(f'The key "{key[:80]}" appears twice in one object.')
+                raise JSONLimitError(f'The key "{key[:80]}" appears twice in one object.', key[:80])
             seen.add(key)
 
-    json.loads(raw, object_pairs_hook=pairs)
+    # numbers stay text: Python refuses to convert very long ones
+    json.loads(raw, object_pairs_hook=pairs, parse_int=str, parse_float=str)

@@ -6,12 +6,15 @@ from uuid import UUID
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.service import ConnectionService
+from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import ForbiddenError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.problems import PROBLEM, FieldError, Problem, request_id
+from trunkline.kernel.scopes import needs
 from trunkline.recipes.errors import InvalidDefinitionError
 from trunkline.recipes.schemas import ConnectorList, ConnectorOut, ModelList, RecipeList, RecipeOut
 from trunkline.recipes.service import RecipeService
@@ -39,9 +42,10 @@ def invalid_definition(request: Request[Any, Any, Any], error: InvalidDefinition
 class ModelController(Controller):
     path = "/v1/models"
     tags = ("Models",)
+    dependencies = ONCE
     exception_handlers = {InvalidDefinitionError: invalid_definition}  # noqa: RUF012 - Litestar's own shape
 
-    @get(summary="Target models", operation_id="listModels")
+    @get(**needs("recipes:read"), summary="Target models", operation_id="listModels")
     async def list_models(
         self,
         db: NamedDependency[Database],
@@ -56,14 +60,14 @@ class ModelController(Controller):
         async with db.tenant(owner) as session:
             return ModelList(list((await recipes.models(session, owner)).values()))
 
-    @post(status_code=201, summary="Declare a model", operation_id="declareModel")
+    @post(status_code=201, **needs("recipes:write"), summary="Declare a model", operation_id="declareModel")
     async def declare_model(
         self,
-        db: NamedDependency[Database],
+        once: NamedDependency[Once],
         recipes: NamedDependency[RecipeService],
         principal: NamedDependency[Principal],
         data: JSONBody[TargetModel],
-    ) -> TargetModel:
+    ) -> Response[TargetModel]:
         """For every tenant of the installation, by a key of the whole installation, naming no tenant.
 
         A model's version never changes: declare the next `version` to change a model. A model of a name that
@@ -77,16 +81,24 @@ class ModelController(Controller):
         errors = check_model(data)
         if errors:
             raise InvalidDefinitionError(errors)
-        async with db.tenant(OPERATOR) as session:
+
+        async def deed(session: AsyncSession) -> TargetModel:
             await recipes.declare_model(session, OPERATOR, data)
-        return data
+            return data
+
+        return await once(OPERATOR, deed)
 
 
 class ConnectorController(Controller):
     path = "/v1/connectors"
     tags = ("Connectors",)
 
-    @get(summary="Connectors of this installation", operation_id="listConnectors", sync_to_thread=False)
+    @get(
+        **needs("recipes:read"),
+        summary="Connectors of this installation",
+        operation_id="listConnectors",
+        sync_to_thread=False,
+    )
     def list_connectors(self, connectors: NamedDependency[Connectors]) -> ConnectorList:
         """With what they read, what they ask the customer to allow, and the recipes they suggest."""
         return ConnectorList([ConnectorOut.of(manifest) for manifest in connectors.all()])
@@ -96,7 +108,7 @@ class RecipeController(Controller):
     path = "/v1/connections/{connection_id:uuid}/recipes"
     tags = ("Recipes",)
 
-    @get(summary="Recipes of a connection", operation_id="listRecipes")
+    @get(**needs("recipes:read"), summary="Recipes of a connection", operation_id="listRecipes")
     async def list_recipes(
         self,
         db: NamedDependency[Database],

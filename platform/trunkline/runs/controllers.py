@@ -1,31 +1,52 @@
 """What the product reads over HTTP: records in its own models, the change log, runs. Mounted below /v1."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, get, post
+from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
+from trunkline.kernel.scopes import needs
 from trunkline.runs import repository
 from trunkline.runs.schemas import ChangeList, EntityView, RecordList, RunList, SyncIn
 from trunkline.runs.service import RunService
 
+NAME = "^[a-z][a-z0-9_]*$"
+"""What a model and a stream can be called; anything else is named as wrong instead of looked for."""
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")]
 Model = Annotated[
     str,
-    PathParameter(max_length=63, description="Name of a target model: contact, company, deal, ticket, ..."),
+    PathParameter(
+        max_length=63,
+        pattern=NAME,
+        description="Name of a target model: contact, company, deal, ticket, ...",
+    ),
 ]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """BadInputError without a zone, and at the ends of the calendar, where zones leave it."""
+    if moment.tzinfo is None:
+        raise BadInputError(
+            "updated_after needs a time zone, such as 2026-05-01T07:25:37Z.", field="updated_after"
+        )
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise BadInputError("updated_after is beyond the calendar.", field="updated_after") from None
 
 
 class RecordController(Controller):
     path = "/v1/records"
     tags = ("Records",)
 
-    @get("/{model:str}", summary="Records of a model", operation_id="listRecords")
+    @get("/{model:str}", **needs("records:read"), summary="Records of a model", operation_id="listRecords")
     async def list_records(
         self,
         db: NamedDependency[Database],
@@ -39,10 +60,8 @@ class RecordController(Controller):
         include_deleted: Annotated[bool, QueryParameter(description="Also what is deleted.")] = False,
     ) -> RecordList:
         """Ordered by id, which never changes; so paging through neither skips nor repeats."""
-        if updated_after is not None and updated_after.tzinfo is None:
-            raise BadInputError(
-                "updated_after needs a time zone, such as 2026-05-01T07:25:37Z.", field="updated_after"
-            )
+        if updated_after is not None:
+            updated_after = _in_utc(updated_after)
         async with db.tenant(tenant_id) as session:
             found = await repository.entities(
                 session,
@@ -56,7 +75,12 @@ class RecordController(Controller):
         more = len(found) > limit
         return RecordList(found[:limit], str(found[limit - 1].id) if more else None)
 
-    @get("/{model:str}/{record_id:uuid}", summary="One record", operation_id="getRecord")
+    @get(
+        "/{model:str}/{record_id:uuid}",
+        **needs("records:read"),
+        summary="One record",
+        operation_id="getRecord",
+    )
     async def get_record(
         self,
         db: NamedDependency[Database],
@@ -76,7 +100,7 @@ class ChangeController(Controller):
     path = "/v1/changes"
     tags = ("Changes",)
 
-    @get(summary="What changed after a position", operation_id="listChanges")
+    @get(**needs("records:read"), summary="What changed after a position", operation_id="listChanges")
     async def list_changes(
         self,
         db: NamedDependency[Database],
@@ -86,7 +110,8 @@ class ChangeController(Controller):
         ] = 0,
         limit: Limit = 100,
         model: Annotated[
-            str | None, QueryParameter(max_length=63, description="Only changes of this model.")
+            str | None,
+            QueryParameter(max_length=63, pattern=NAME, description="Only changes of this model."),
         ] = None,
     ) -> ChangeList:
         """The tenant's change log in commit order. Positions have no gaps, and none appears late: whoever
@@ -105,23 +130,34 @@ class ChangeController(Controller):
 class RunController(Controller):
     path = "/v1/connections/{connection_id:uuid}"
     tags = ("Connections",)
+    dependencies = ONCE
 
-    @post("/sync", status_code=202, summary="Sync now", operation_id="syncConnection")
+    @post(
+        "/sync",
+        status_code=202,
+        **needs("connections:write"),
+        summary="Sync now",
+        operation_id="syncConnection",
+    )
     async def sync(
         self,
-        db: NamedDependency[Database],
+        once: NamedDependency[Once],
         tenant_id: NamedDependency[UUID],
         runs: NamedDependency[RunService],
         connection_id: FromPath[UUID],
         data: JSONBody[SyncIn | None] = None,
-    ) -> RunList:
+    ) -> Response[RunList]:
         """Due at once. A run that is already under way is given instead of a second one."""
         asked = data or SyncIn()
-        async with db.tenant(tenant_id) as session:
-            found = await runs.sync_now(session, tenant_id, connection_id, asked.stream, asked.mode)
-        return RunList(found, None)
 
-    @get("/runs", summary="Runs of a connection", operation_id="listRuns")
+        async def deed(session: AsyncSession) -> RunList:
+            return RunList(
+                await runs.sync_now(session, tenant_id, connection_id, asked.stream, asked.mode), None
+            )
+
+        return await once(tenant_id, deed)
+
+    @get("/runs", **needs("connections:read"), summary="Runs of a connection", operation_id="listRuns")
     async def list_runs(
         self,
         db: NamedDependency[Database],
@@ -131,7 +167,7 @@ class RunController(Controller):
         limit: Limit = 50,
         cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
         stream: Annotated[
-            str | None, QueryParameter(max_length=100, description="Only of this stream.")
+            str | None, QueryParameter(max_length=100, pattern=NAME, description="Only of this stream.")
         ] = None,
     ) -> RunList:
         """Newest first."""

@@ -7,8 +7,11 @@ import pytest
 from litestar import Litestar
 from litestar.di import Provide
 
+from trunkline.idempotency.service import Idempotency
 from trunkline.kernel.errors import TrunklineError
+from trunkline.kernel.principal import SYSTEM
 from trunkline.runs.controllers import ChangeController, RecordController, RunController
+from trunkline.work.queue import WorkQueue
 
 
 @pytest.fixture
@@ -27,6 +30,10 @@ async def api(harbor: Any) -> AsyncIterator[Any]:
         dependencies={
             "db": Provide(lambda: harbor.rig.db, sync_to_thread=False),
             "runs": Provide(lambda: harbor.rig.runs, sync_to_thread=False),
+            "idempotency": Provide(
+                lambda: Idempotency(harbor.rig.db, harbor.rig.vault, WorkQueue()), sync_to_thread=False
+            ),
+            "principal": Provide(lambda: SYSTEM, sync_to_thread=False),
             "tenant_id": Provide(tenant_id),
         },
         exception_handlers={TrunklineError: problem},

@@ -18,6 +18,7 @@ from trunkline.connections.models import Connection
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import NotFoundError
 from trunkline.kernel.principal import Principal
+from trunkline.kernel.scopes import needs
 from trunkline.kernel.settings import Settings
 from trunkline.web import Web, create_app, database_check
 from trunkline_tenants.dependencies import DEPENDENCIES
@@ -102,6 +103,7 @@ class Console(Controller):
 class Api(Controller):
     path = "/v1"
     tags = ("Demo",)
+    opt = needs("records:read")["opt"]
 
     @get("/whoami", summary="Who calls")
     async def whoami(

@@ -8,7 +8,8 @@ from argon2.low_level import Type
 
 from trunkline.kernel.errors import BadInputError
 from trunkline.kernel.principal import Principal, Role
-from trunkline_tenants.directory import clean_name, normalise_email
+from trunkline_tenants.directory import normalise_email
+from trunkline_tenants.names import clean_name
 from trunkline_tenants.passwords import hash_password, verify_password
 from trunkline_tenants.permissions import PERMISSIONS, SENTENCES, Action, can
 
