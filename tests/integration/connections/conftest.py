@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ import pytest
 import uvicorn
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
+from sqlalchemy import text
 
 from trunkline.access.controllers import ConnectSessionController
 from trunkline.access.service import AccessService
@@ -19,6 +21,7 @@ from trunkline.connections.controllers import ConnectionController
 from trunkline.connections.cookies import flow_cookie
 from trunkline.connections.service import ConnectionService
 from trunkline.idempotency.service import Idempotency
+from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.principal import Principal
@@ -103,9 +106,9 @@ async def egress(settings) -> AsyncIterator[Egress]:
 def make_service(settings, egress, tmp_path):
     """A ConnectionService as another process would have it: its own database pool and vault."""
 
-    def make(db: Database, events=None) -> ConnectionService:
+    def make(db: Database, events=None, connectors=None) -> ConnectionService:
         vault = Vault(LocalKeyFile(tmp_path / "wrapping.key"))
-        connectors = Connectors(manifests())
+        connectors = connectors or Connectors(manifests())
         return ConnectionService(
             settings, db, connectors, Endpoints(settings), egress, vault, WorkQueue(), events
         )
@@ -213,8 +216,6 @@ class Browser:
         assert answer.status_code == 303, answer.text
 
     async def csrf(self, db) -> str:
-        from sqlalchemy import text
-
         async with db.system() as session:
             return str(
                 await session.scalar(text("select csrf from login_sessions order by created_at desc limit 1"))
@@ -290,6 +291,19 @@ def connected(connect):
         answer = await connect(account)
         assert answer.status_code == 303, answer.text
         return UUID(answer.headers["location"].rpartition("/")[2])
+
+    return run
+
+
+@pytest.fixture
+async def age(db, world):
+    """Lets the tokens of the tenant end in so many seconds."""
+
+    async def run(seconds: int) -> None:
+        async with db.tenant(world.tenant) as session:
+            await session.execute(
+                text("update credentials set expires_at = :at"), {"at": now() + timedelta(seconds=seconds)}
+            )
 
     return run
 

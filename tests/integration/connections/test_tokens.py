@@ -6,21 +6,7 @@ from sqlalchemy import text
 
 from trunkline.connections.errors import NotUsableError, ProviderFailedError, ReconnectRequiredError
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import Database
 from trunkline.kernel.errors import NotFoundError
-
-
-@pytest.fixture
-async def age(db, world):
-    """Lets the tokens of the tenant end in so many seconds."""
-
-    async def run(seconds: int) -> None:
-        async with db.tenant(world.tenant) as session:
-            await session.execute(
-                text("update credentials set expires_at = :at"), {"at": now() + timedelta(seconds=seconds)}
-            )
-
-    return run
 
 
 async def state(db, world, connection_id):
@@ -29,27 +15,6 @@ async def state(db, world, connection_id):
             text("select state, cause from connections where id = :id"), {"id": connection_id}
         )
         return tuple(found.one())
-
-
-@pytest.mark.parametrize("rotate", [False, True])
-async def test_twenty_refreshes_at_once_make_one_call(
-    connected, make_service, database_url, world, hubspot, exchanges, age, rotate
-):
-    hubspot.oauth.rotate_refresh = rotate
-    connection_id = await connected()
-    await age(10)
-    databases = [Database(database_url, pool_size=2, application=f"worker-{n}") for n in range(4)]
-    services = [make_service(database) for database in databases]
-    tokens = await asyncio.gather(
-        *(services[n % 4].access_token(world.tenant, connection_id) for n in range(20))
-    )
-    for database in databases:
-        await database.dispose()
-    assert exchanges("refresh_token") == 1
-    assert {token.generation for token in tokens} == {2}
-    assert len({token.value for token in tokens}) == 1
-    assert hubspot.oauth.authenticate(tokens[0].value)
-    assert tokens[0].expires_at > now() + timedelta(minutes=25)
 
 
 async def test_twenty_rejections_at_once_make_one_call(connected, connections, world, exchanges):
