@@ -58,7 +58,7 @@ def serve(apps: Sequence[tuple[Any, socket.socket]], settings: Settings) -> None
                 uvicorn.Config(
                     app,
                     log_config=None,
-                    access_log=settings.access_log,
+                    access_log=False,  # its lines hold the query; ours do not
                     server_header=False,
                     loop="none",
                     http="httptools",

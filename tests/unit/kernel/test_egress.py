@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
 
@@ -142,3 +143,51 @@ async def test_closing_a_client_leaves_the_pool_open() -> None:
         pass
     async with out.client({"api.example.com"}) as client:
         assert (await client.get("https://api.example.com/")).status_code == 200
+
+
+async def test_in_production_there_is_no_sandbox() -> None:
+    settings = Settings(env="production", sandbox_url="http://127.0.0.1:8701")
+    out = Egress(settings, pool=httpx2.MockTransport(ok))
+    async with out.client({"127.0.0.1:8701"}) as client:
+        with pytest.raises(EgressRefusedError):
+            await client.get("http://127.0.0.1:8701/hubspot/x")
+
+
+async def test_an_answer_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.kernel.egress.client.TOTAL_SECONDS", 0.02)
+
+    async def silent(_request: httpx2.Request) -> httpx2.Response:
+        await asyncio.sleep(30)
+        return httpx2.Response(200)
+
+    async with egress(silent).client({"api.example.com"}) as client:  # type: ignore[arg-type]
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.get("https://api.example.com/")
+
+
+async def test_an_answer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.kernel.egress.client.TOTAL_SECONDS", 0.02)
+
+    class Drip(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for _ in range(40):
+                await asyncio.sleep(0.01)
+                yield b"x"
+
+    async with egress(lambda _: httpx2.Response(200, stream=Drip())).client({"api.example.com"}) as client:
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.get("https://api.example.com/")
+
+
+async def test_a_caller_may_wait_less_and_not_longer() -> None:
+    seen: list[dict[str, float]] = []
+
+    def look(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.extensions["timeout"])
+        return httpx2.Response(200)
+
+    async with egress(look).client({"api.example.com"}) as client:
+        await client.get("https://api.example.com/", timeout=3)
+        await client.get("https://api.example.com/", timeout=None)
+    assert seen[0] == {"connect": 3, "pool": 3, "read": 3, "write": 3}
+    assert seen[1] == {"connect": 5, "pool": 5, "read": 30, "write": 30}

@@ -24,6 +24,10 @@ def test_the_public_internet_may_be_called(text: str) -> None:
     assert is_public(ip_address(text))
 
 
+def test_an_address_of_one_network_card_is_not_public() -> None:
+    assert not is_public(ip_address("2606:4700::1111%2"))
+
+
 def test_nat64_is_judged_by_what_it_holds() -> None:
     assert is_public(ip_address("64:ff9b::808:808"))
     assert not is_public(ip_address("64:ff9b::7f00:1"))
