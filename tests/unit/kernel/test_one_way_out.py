@@ -45,7 +45,6 @@ MODULES = {
     *(
         "smtplib",
         "socket",
-        "ssl",
         "telnetlib",
         "trio",
         "urllib.request",
