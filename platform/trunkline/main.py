@@ -30,18 +30,31 @@ def web_app(settings: Settings) -> Any:
     from trunkline.runs.controllers import ChangeController, RecordController, RunController
     from trunkline.services import build_services
     from trunkline.web import create_app, database_check
+    from trunkline_tenants.account import Account
     from trunkline_tenants.dependencies import DEPENDENCIES
     from trunkline_tenants.directory import Directory
     from trunkline_tenants.guards import AccessGuard
     from trunkline_tenants.logins import Logins
     from trunkline_tenants.middleware import Authentication
-    from trunkline_tenants.throttle import Throttle
+    from trunkline_tenants.second_factor import SecondFactors
+    from trunkline_tenants.single_sign_on import SingleSignOn
+    from trunkline_tenants.throttle import CODE_LIMITS, Throttle
     from trunkline_ui import rendering
     from trunkline_ui.pages import handlers
 
     services = build_services(settings, connectors(), application="web")
     directory = Directory(services.db)
     logins = Logins(services.db, Throttle(services.valkey))
+    sso = SingleSignOn(settings, services.db, directory, logins, services.egress)
+    people = {
+        "directory": directory,
+        "logins": logins,
+        "account": Account(services.db, logins),
+        "second_factors": SecondFactors(
+            services.db, services.vault, Throttle(services.valkey, CODE_LIMITS), directory, logins
+        ),
+        "sso": sso,
+    }
     development = settings.env == "development"
 
     @asynccontextmanager
@@ -50,11 +63,12 @@ def web_app(settings: Settings) -> Any:
         try:
             yield
         finally:
+            await sso.close()
             await services.close()
 
     return create_app(
         settings,
-        {**msgspec.structs.asdict(services), "directory": directory, "logins": logins},
+        {**msgspec.structs.asdict(services), **people},
         api=[
             ConnectSessionController,
             ConnectionController,

@@ -13,6 +13,10 @@ Tone = Literal["neutral", "info", "success", "warning", "danger"]
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _FLASH_SECONDS = 60
+STEP_SECONDS = 600
+"""How long a sign-in may stay half done."""
+BROWSER_SECONDS = 180 * 86400
+"""How long a browser is known after it signed in."""
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -35,6 +39,16 @@ def flash_name(settings: Settings) -> str:
     return _name(settings, "trunkline_flash")
 
 
+def step_name(settings: Settings) -> str:
+    """Cookie of a sign-in half done."""
+    return _name(settings, "trunkline_step")
+
+
+def browser_name(settings: Settings) -> str:
+    """Cookie of a browser that has signed in before."""
+    return _name(settings, "trunkline_browser")
+
+
 def _name(settings: Settings, name: str) -> str:
     return f"__Host-{name}" if settings.secure else name
 
@@ -55,6 +69,18 @@ def no_session_cookie(settings: Settings) -> Cookie:
 
 def form_cookie(settings: Settings, value: str) -> Cookie:
     return _cookie(settings, form_name(settings), value)
+
+
+def step_cookie(settings: Settings, value: str) -> Cookie:
+    return _cookie(settings, step_name(settings), value, STEP_SECONDS)
+
+
+def no_step_cookie(settings: Settings) -> Cookie:
+    return _cookie(settings, step_name(settings), "", 0)
+
+
+def browser_cookie(settings: Settings, value: str) -> Cookie:
+    return _cookie(settings, browser_name(settings), value, BROWSER_SECONDS)
 
 
 def flash_cookie(settings: Settings, text: str, tone: Tone = "success") -> Cookie:

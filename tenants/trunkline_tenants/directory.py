@@ -14,7 +14,7 @@ from trunkline_tenants.names import clean_name
 from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.permissions import MemberRole, StaffRole
 from trunkline_tenants.schemas import MemberInfo, Membership, TenantInfo, UserInfo
-from trunkline_tenants.sessions import end_all
+from trunkline_tenants.sessions import end_all, end_of_tenant
 
 TOUCH = timedelta(minutes=1)
 """How stale a "last seen" may be: a write a request would cost more than it tells."""
@@ -119,7 +119,10 @@ class Directory(ApiKeys):
     # members
 
     async def set_member(self, tenant_id: UUID, user_id: UUID, role: MemberRole) -> None:
-        """Adds or changes; ConflictError rather than leave a tenant without an owner."""
+        """Adds or changes; ConflictError rather than leave a tenant without an owner.
+
+        A changed role ends the person's sessions there: the new rights begin with a new session id.
+        """
         async with self._db.system() as session:
             if await repository.tenant_by_id(session, tenant_id) is None:
                 raise NotFoundError
@@ -133,7 +136,10 @@ class Directory(ApiKeys):
             owners = await repository.lock_owners(session, tenant_id)
             if role != "owner" and list(owners) == [user_id]:
                 raise ConflictError("The organisation needs an owner. Make somebody else an owner first.")
+            former = await repository.member_role(session, tenant_id, user_id)
             await repository.put_member(session, tenant_id, user_id, role)
+            if former not in {None, role}:
+                await end_of_tenant(session, user_id, tenant_id)
 
     async def remove_member(self, tenant_id: UUID, user_id: UUID) -> None:
         async with self._db.system() as session:

@@ -50,6 +50,7 @@ class AccessGuard:
 
     def __init__(self, settings: Settings, directory: Directory) -> None:
         self._origin = settings.origin
+        self._staff_second_factor = settings.staff_second_factor
         self._directory = directory
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
@@ -69,7 +70,10 @@ class AccessGuard:
             return
         if login is None:
             raise SeeOtherError(sign_in_address(request))
-        demand(login.principal, opt.get("can") or _needed(request))
+        needed = opt.get("can") or _needed(request)
+        demand(login.principal, needed)
+        if self._staff_second_factor and login.principal.kind == "staff" and not login.second_factor:
+            _allow_only_account(request, needed)
         await self._scope(request, login.principal)
 
     async def _scope(self, request: Request[Any, Any, Any], principal: Principal) -> None:
@@ -137,6 +141,12 @@ def _needed(request: Request[Any, Any, Any]) -> Action:
         return "portal.view" if safe else "connections.manage"
     staff = cast("Principal", request.scope["user"]).kind == "staff"
     return "console.view" if staff else "portal.view"
+
+
+def _allow_only_account(request: Request[Any, Any, Any], needed: Action) -> None:
+    """Where staff need a second factor, a session without one may add it or sign out, nothing else."""
+    if needed != "account.manage" and request.scope["path"] != "/logout":
+        raise SeeOtherError("/account/second-factor")
 
 
 def _under(path: str, area: str) -> bool:

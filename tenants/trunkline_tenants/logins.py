@@ -1,17 +1,25 @@
-"""Signing in and out, and which tenant's portal a browser has open. Opens its own system sessions."""
+"""Signing in and out, and which tenant's portal a browser has open. Opens its own sessions."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import Database
+from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
-from trunkline_tenants import repository, sessions
+from trunkline_tenants import cookies, factor_repository, repository, sessions, sign_in_repository
 from trunkline_tenants.directory import TOUCH, normalise_email
-from trunkline_tenants.errors import SignInFailedError, TooManyAttemptsError
+from trunkline_tenants.errors import (
+    ChallengeEndedError,
+    SignInFailedError,
+    TooManyAttemptsError,
+    WrongPasswordError,
+)
 from trunkline_tenants.keys import digest, new_secret
 from trunkline_tenants.passwords import verify_password
-from trunkline_tenants.schemas import Login, OpenedLogin, UserInfo
+from trunkline_tenants.schemas import CodeNeeded, Login, OpenedLogin, UserInfo, Visit
 from trunkline_tenants.throttle import Throttle
+
+_NOBODY = UUID(int=0)
 
 
 class Logins:
@@ -22,27 +30,75 @@ class Logins:
         self._throttle = throttle
 
     async def sign_in(
-        self, email: str, password: str, *, address: str, previous: str | None = None
-    ) -> OpenedLogin:
+        self,
+        email: str,
+        password: str,
+        *,
+        address: str,
+        previous: str | None = None,
+        device: str = "",
+        browser: str | None = None,
+        target: str = "",
+    ) -> OpenedLogin | CodeNeeded:
         """Ends the session of `previous`, the cookie's old value. SignInFailedError, TooManyAttemptsError."""
         try:
             account = normalise_email(email)
         except BadInputError:
             account = ""
-        if wait := await self._throttle.wait(account, address):
-            raise TooManyAttemptsError(wait)
         async with self._db.system() as session:
             found = await repository.user_by_email(session, account) if account else None
         user, stored = found or (None, None)
+        known = await self._known(browser, user)
+        if wait := await self._throttle.wait(account, address, known):
+            raise TooManyAttemptsError(wait)
         matches, better = await verify_password(stored, password)
         if user is None or not matches or user.disabled_at is not None:
-            await self._throttle.failed(account, address)
+            await self._throttle.failed(account, address, known)
             raise SignInFailedError
-        opened = await self._open(user, previous, better)
-        await self._throttle.succeeded(account, address)
+        visit = Visit(address=address, device=device, browser=browser, previous=previous)
+        opened = await self.admit(user, visit, target, better_hash=better)
+        await self._throttle.succeeded(account, address, known)
         return opened
 
-    async def _open(self, user: UserInfo, previous: str | None, better_hash: str | None) -> OpenedLogin:
+    async def _known(self, browser: str | None, user: UserInfo | None) -> str:
+        """The browser's counter, empty for one that the account does not know. Asks for anybody alike."""
+        if browser is None:
+            return ""
+        async with self._db.tenant(OPERATOR) as session:
+            known = await sign_in_repository.browser_is_known(
+                session, digest(browser), user.id if user else _NOBODY, now()
+            )
+        return digest(browser).hex() if known else ""
+
+    async def admit(
+        self, user: UserInfo, visit: Visit, target: str = "", *, better_hash: str | None = None
+    ) -> OpenedLogin | CodeNeeded:
+        """After the first factor, whatever it was: a session, or the question for the second one."""
+        async with self._db.tenant(OPERATOR) as session:
+            if await factor_repository.enrolled(session, user.id):
+                cookie, moment = new_secret(), now()
+                await sign_in_repository.add_challenge(
+                    session,
+                    digest(cookie),
+                    "code",
+                    user_id=user.id,
+                    target=target,
+                    moment=moment,
+                    expires_at=moment + timedelta(seconds=cookies.STEP_SECONDS),
+                )
+                return CodeNeeded(cookie)
+        return await self.open(user, visit, target, better_hash=better_hash)
+
+    async def open(
+        self,
+        user: UserInfo,
+        visit: Visit,
+        target: str = "",
+        *,
+        better_hash: str | None = None,
+        second_factor: bool = False,
+    ) -> OpenedLogin:
+        """A session for somebody who has given every factor. SignInFailedError for who belongs nowhere."""
         async with self._db.system() as session:
             belongs = [] if user.staff_role else await repository.memberships(session, user.id)
             tenant, role = (belongs[0].tenant, belongs[0].role) if belongs else (None, None)
@@ -51,8 +107,8 @@ class Logins:
                 raise SignInFailedError
             moment = now()
             await sessions.sweep(session, moment)
-            if previous:
-                await sessions.end(session, digest(previous))
+            if visit.previous:
+                await sessions.end(session, digest(visit.previous))
             if better_hash:
                 await repository.update_user(session, user.id, {"password_hash": better_hash})
             cookie, csrf, expires_at = new_secret(), new_secret(), moment + sessions.ABSOLUTE
@@ -63,9 +119,50 @@ class Logins:
                 tenant_id=principal.tenant_id,
                 csrf=csrf,
                 expires_at=expires_at,
+                device=visit.device,
+                address=visit.address,
+                second_factor=second_factor,
             )
-        login = Login(principal=principal, user=user, tenant=tenant, csrf=csrf, expires_at=expires_at)
-        return OpenedLogin(cookie, login)
+        login = Login(
+            principal=principal,
+            user=user,
+            tenant=tenant,
+            csrf=csrf,
+            expires_at=expires_at,
+            second_factor=second_factor,
+        )
+        return OpenedLogin(cookie, login, await self._remember(user, visit.browser), target)
+
+    async def _remember(self, user: UserInfo, browser: str | None) -> str | None:
+        """A new value for the browser's cookie, None if it is known already."""
+        moment = now()
+        async with self._db.tenant(OPERATOR) as session:
+            if browser and await sign_in_repository.browser_is_known(
+                session, digest(browser), user.id, moment
+            ):
+                return None
+            fresh = new_secret()
+            await sign_in_repository.remember_browser(
+                session,
+                digest(fresh),
+                user.id,
+                moment=moment,
+                expires_at=moment + timedelta(seconds=cookies.BROWSER_SECONDS),
+            )
+        return fresh
+
+    async def prove(self, user: UserInfo, password: str, *, address: str, field: str = "password") -> None:
+        """For who is signed in, before a change of great weight. WrongPasswordError, TooManyAttemptsError."""
+        account = f"again:{user.id}"
+        if wait := await self._throttle.wait(account, address):
+            raise TooManyAttemptsError(wait)
+        async with self._db.system() as session:
+            found = await repository.user_by_email(session, user.email)
+        matches, _ = await verify_password(found[1] if found else None, password)
+        if not matches:
+            await self._throttle.failed(account, address)
+            raise WrongPasswordError(field)
+        await self._throttle.succeeded(account, address)
 
     async def resolve(self, cookie: str) -> Login | None:
         """None for an id that is unknown or ended."""
@@ -78,6 +175,20 @@ class Logins:
             if moment - seen >= TOUCH:
                 await sessions.touch(session, id_hash, moment)
         return login
+
+    async def rotate(self, cookie: str, *, second_factor: bool | None = None) -> OpenedLogin:
+        """After a change of rights: the same session under a new id, and all others of the person ended."""
+        old, fresh, csrf, moment = digest(cookie), new_secret(), new_secret(), now()
+        async with self._db.system() as session:
+            if not await sessions.rotate(session, old, digest(fresh), csrf, second_factor=second_factor):
+                raise ChallengeEndedError
+            found = await sessions.load(session, digest(fresh), moment)
+            if found is None:
+                raise ChallengeEndedError
+            await sessions.end_others(session, found[0].user.id, digest(fresh))
+        async with self._db.tenant(OPERATOR) as session:
+            await sign_in_repository.end_challenges(session, found[0].user.id)
+        return OpenedLogin(fresh, found[0])
 
     async def switch(self, cookie: str, tenant_id: UUID) -> OpenedLogin:
         """A new id for another tenant of the member's (else NotFoundError); the absolute end stays."""
@@ -94,19 +205,11 @@ class Logins:
             principal = sessions.principal_of(login.user, chosen.tenant, chosen.role)
             if principal is None or principal.kind != "member":
                 raise NotFoundError
-            await sessions.end(session, old)
-            await sessions.insert(
-                session,
-                id_hash=digest(fresh),
-                user_id=login.user.id,
-                tenant_id=tenant_id,
-                csrf=csrf,
-                expires_at=login.expires_at,
-            )
-        switched = Login(
-            principal=principal, user=login.user, tenant=chosen.tenant, csrf=csrf, expires_at=login.expires_at
-        )
-        return OpenedLogin(fresh, switched)
+            if not await sessions.rotate(session, old, digest(fresh), csrf, tenant_id=tenant_id):
+                raise NotFoundError
+            switched = await sessions.load(session, digest(fresh), moment)
+        assert switched is not None
+        return OpenedLogin(fresh, switched[0])
 
     async def sign_out(self, cookie: str) -> None:
         async with self._db.system() as session:

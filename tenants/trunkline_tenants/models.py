@@ -1,13 +1,20 @@
-"""Tables of tenants and people. All but `members` are the installation's: only the system role reads them."""
+"""Tables of tenants and people.
+
+`tenants`, `users`, `login_sessions` and `api_keys` are the installation's: only the system role reads them.
+What signing in needs besides is under the operator's own tenant, whose keys seal it.
+"""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint, false, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
 from trunkline_tenants.permissions import MemberRole, StaffRole
+
+ChallengeKind = Literal["code", "oidc"]
 
 
 class Tenant(Base):
@@ -53,9 +60,11 @@ class LoginSession(Base):
     """A signed-in browser. The cookie's value is not stored, only its hash; rotated at sign-in."""
 
     __tablename__ = "login_sessions"
-    __table_args__ = (Index("ix_login_sessions_user", "user_id"),)
+    __table_args__ = (Index("ix_login_sessions_user", "user_id"), UniqueConstraint("id"))
 
     id_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
+    """Names the session in its owner's list; opens nothing."""
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     tenant_id: Mapped[UUID | None]
     """The tenant whose portal is open; null for staff."""
@@ -64,6 +73,79 @@ class LoginSession(Base):
     created_at: Mapped[datetime] = timestamp()
     last_seen_at: Mapped[datetime] = timestamp()
     expires_at: Mapped[datetime]
+    device: Mapped[str] = mapped_column(server_default="")
+    """Browser and system in words."""
+    address: Mapped[str] = mapped_column(server_default="")
+    second_factor: Mapped[bool] = mapped_column(server_default=false())
+    """Whether it was opened with a second factor too."""
+
+
+class SecondFactor(TenantTable, Base):
+    """An authenticator app's secret, under the operator's tenant. Counts once `confirmed_at` is set."""
+
+    __tablename__ = "second_factors"
+    __table_args__ = (Index("ix_second_factors_user", "user_id"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    secret: Mapped[bytes]
+    """Sealed."""
+    key_version: Mapped[int]
+    last_step: Mapped[int] = mapped_column(BigInteger(), server_default="0")
+    """The newest time step whose code was taken: none up to it is taken again."""
+    created_at: Mapped[datetime] = timestamp()
+    confirmed_at: Mapped[datetime | None]
+
+
+class RecoveryCode(TenantTable, Base):
+    """One unused recovery code, hashed; its row goes when it is used."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index("ix_recovery_codes_user", "user_id"),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = timestamp()
+
+
+class KnownBrowser(TenantTable, Base):
+    """A browser that has signed in to the account: strangers' failures do not lock it out."""
+
+    __tablename__ = "known_browsers"
+    __table_args__ = (Index("ix_known_browsers_user", "user_id"),)
+
+    id_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    expires_at: Mapped[datetime]
+
+
+class LoginChallenge(TenantTable, Base):
+    """A sign-in half done, bound to a browser's cookie: `code` after the password, `oidc` on the way out."""
+
+    __tablename__ = "login_challenges"
+    __table_args__ = (Index("ix_login_challenges_user", "user_id"),)
+
+    id_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    kind: Mapped[ChallengeKind] = mapped_column(Text())
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    target: Mapped[str]
+    """Path to go on to."""
+    failures: Mapped[int] = mapped_column(server_default="0")
+    expires_at: Mapped[datetime]
+
+
+class Identity(TenantTable, Base):
+    """Whose account an identity provider's subject is; never moved, one of an issuer for an account."""
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "issuer", "user_id"),
+        Index("ix_identities_user", "user_id"),
+    )
+
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = timestamp()
 
 
 class ApiKey(Base):

@@ -23,12 +23,12 @@ HASHER = PasswordHasher(
 _threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")
 
 
-async def hash_password(password: str, hasher: PasswordHasher = HASHER) -> str:
-    """BadInputError naming `password` outside of 12 to 256 characters."""
+async def hash_password(password: str, hasher: PasswordHasher = HASHER, *, field: str = "password") -> str:
+    """BadInputError naming `field` outside of 12 to 256 characters."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise BadInputError(
             f"A password needs {SHORTEST} to {LONGEST} characters; this one has {len(password)}.",
-            field="password",
+            field=field,
         )
     return await asyncio.get_running_loop().run_in_executor(_threads, hasher.hash, password)
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline_tenants.models import Member, Tenant, User
+from trunkline_tenants.permissions import MemberRole
 from trunkline_tenants.schemas import MemberInfo, Membership, TenantInfo, UserInfo
 
 TENANT_COLUMNS = (Tenant.id, Tenant.slug, Tenant.name, Tenant.created_at)
@@ -84,6 +85,13 @@ async def put_member(session: AsyncSession, tenant_id: UUID, user_id: UUID, role
             index_elements=[Member.tenant_id, Member.user_id], set_={"role": statement.excluded.role}
         )
     )
+
+
+async def member_role(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> MemberRole | None:
+    found = await session.execute(
+        select(Member.role).where(Member.tenant_id == tenant_id, Member.user_id == user_id)
+    )
+    return found.scalar_one_or_none()
 
 
 async def delete_member(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> bool:

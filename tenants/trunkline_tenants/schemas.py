@@ -67,6 +67,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     several: bool = False
     """Whether the user belongs to other tenants too; known of a resolved session only."""
+    second_factor: bool = False
+    """Whether this session was opened with one."""
 
     @property
     def home(self) -> str:
@@ -78,3 +80,37 @@ class OpenedLogin(msgspec.Struct, frozen=True):
 
     cookie: str
     login: Login
+    browser: str | None = None
+    """A new value for the known browser's cookie, if it needs one."""
+    target: str = ""
+    """Where the browser wanted to go when it began to sign in."""
+
+
+class CodeNeeded(msgspec.Struct, frozen=True):
+    """The first factor was right; `cookie` is good for sending the second one from the same browser."""
+
+    cookie: str
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """Who knocks, as far as a browser tells; address and device go into the session's row only."""
+
+    address: str = "-"
+    device: str = ""
+    """In words, made by `devices.describe`."""
+    browser: str | None = None
+    """The known browser's cookie."""
+    previous: str | None = None
+    """The cookie of the session that the new one replaces."""
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """One line in a person's list of their own sessions."""
+
+    id: UUID
+    device: str
+    address: str
+    created_at: datetime
+    last_seen_at: datetime
+    second_factor: bool
+    current: bool

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
@@ -13,11 +14,12 @@ from trunkline.kernel.errors import TrunklineError
 from trunkline.kernel.problems import SeeOtherError
 from trunkline.kernel.settings import Settings
 from trunkline_tenants import cookies
+from trunkline_tenants.devices import describe
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.errors import SignInFailedError, TooManyAttemptsError
 from trunkline_tenants.guards import own_path
 from trunkline_tenants.logins import Logins
-from trunkline_tenants.schemas import Login, OpenedLogin
+from trunkline_tenants.schemas import CodeNeeded, Login, OpenedLogin, Visit
 from trunkline_ui.rendering import Page, page
 
 
@@ -44,12 +46,12 @@ class AuthPages(Controller):
         raise SeeOtherError(login.home if isinstance(login, Login) else "/login")
 
     @get("/login", opt={"public": True, "session": True})
-    async def form(self, request: Request[Any, Any, Any]) -> Page:
+    async def form(self, request: Request[Any, Any, Any], settings: NamedDependency[Settings]) -> Page:
         login = request.scope.get("auth")
         target = own_path(request.query_params.get("next"), "")
         if isinstance(login, Login):
             raise SeeOtherError(landing(login, target))
-        return _form(target=target)
+        return _form(settings, target=target)
 
     @post("/login", opt={"public": True, "session": True}, status_code=200)
     async def sign_in(
@@ -59,13 +61,20 @@ class AuthPages(Controller):
         logins: NamedDependency[Logins],
         data: Annotated[SignIn, FormOf],
     ) -> Page | Response[None]:
-        held = cookies.secret_in(request.cookies.get(cookies.session_name(settings)))
-        address = request.client.host if request.client else "-"
+        visit, target = visit_of(request, settings), own_path(data.next, "")
         try:
-            opened = await logins.sign_in(data.email, data.password, address=address, previous=held)
+            opened = await logins.sign_in(
+                data.email,
+                data.password,
+                address=visit.address,
+                device=visit.device,
+                browser=visit.browser,
+                previous=visit.previous,
+                target=target,
+            )
         except (SignInFailedError, TooManyAttemptsError) as error:
-            return _form(target=own_path(data.next, ""), email=data.email, error=error)
-        return _opened(settings, opened, landing(opened.login, own_path(data.next, "")))
+            return _form(settings, target=target, email=data.email, error=error)
+        return admitted(settings, opened)
 
     @post("/logout", status_code=303)
     async def sign_out(
@@ -107,7 +116,7 @@ class AuthPages(Controller):
     ) -> Response[None]:
         held = cookies.secret_in(request.cookies.get(cookies.session_name(settings))) or ""
         opened = await logins.switch(held, data.tenant)
-        return _opened(settings, opened, own_path(data.next, "/portal"))
+        return opened_response(settings, opened, own_path(data.next, "/portal"))
 
 
 def landing(login: Login, target: str) -> str:
@@ -122,7 +131,46 @@ def landing(login: Login, target: str) -> str:
     return target
 
 
-def _form(*, target: str, email: str = "", error: TrunklineError | None = None) -> Page:
+def visit_of(request: Request[Any, Any, Any], settings: Settings) -> Visit:
+    """`client.host` is what the web server says; it trusts a proxy's header only as it was told to."""
+    given = request.cookies
+    return Visit(
+        address=request.client.host if request.client else "-",
+        device=describe(request.headers.get("user-agent", "")[:500]),
+        browser=cookies.secret_in(given.get(cookies.browser_name(settings))),
+        previous=cookies.secret_in(given.get(cookies.session_name(settings))),
+    )
+
+
+def admitted(settings: Settings, opened: OpenedLogin | CodeNeeded) -> Response[None]:
+    """After the first factor: on to the portal or console, or to the question for the second."""
+    if isinstance(opened, CodeNeeded):
+        return Response(
+            None,
+            status_code=303,
+            headers={"location": "/login/code", "cache-control": "no-store"},
+            cookies=[cookies.step_cookie(settings, opened.cookie)],
+        )
+    return opened_response(settings, opened, landing(opened.login, own_path(opened.target, "")))
+
+
+def opened_response(settings: Settings, opened: OpenedLogin, location: str) -> Response[None]:
+    return Response(
+        None,
+        status_code=303,
+        headers={"location": location, "cache-control": "no-store"},
+        cookies=opened_cookies(settings, opened),
+    )
+
+
+def opened_cookies(settings: Settings, opened: OpenedLogin) -> list[Cookie]:
+    made = [cookies.session_cookie(settings, opened.cookie)]
+    if opened.browser:
+        made.append(cookies.browser_cookie(settings, opened.browser))
+    return made
+
+
+def _form(settings: Settings, *, target: str, email: str = "", error: TrunklineError | None = None) -> Page:
     wait = error.extra.get("retry_after") if error else None
     return page(
         "auth/login.html",
@@ -131,16 +179,8 @@ def _form(*, target: str, email: str = "", error: TrunklineError | None = None) 
             "email": email[:254],
             "error": error.message if error else "",
             "may_try": not wait,
+            "sso": settings.oidc_name if settings.oidc_issuer else "",
         },
         status=error.status if error else 200,
         headers={"retry-after": str(wait)} if wait else None,
-    )
-
-
-def _opened(settings: Settings, opened: OpenedLogin, location: str) -> Response[None]:
-    return Response(
-        None,
-        status_code=303,
-        headers={"location": location, "cache-control": "no-store"},
-        cookies=[cookies.session_cookie(settings, opened.cookie)],
     )

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from trunkline_ui import gallery
+from trunkline_ui.account.pages import AccountPages
+from trunkline_ui.account.second_factor import SecondFactorPages
 from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
+from trunkline_ui.auth_steps import StepPages
 from trunkline_ui.console.routes import CONSOLE
 from trunkline_ui.portal.routes import PORTAL
 from trunkline_ui.recipes.controllers import ROUTES as RECIPES
@@ -21,6 +24,9 @@ def handlers(*, development: bool) -> Sequence[Any]:
         static_file,
         choose_theme,
         AuthPages,
+        StepPages,
+        AccountPages,
+        SecondFactorPages,
         loader,
         widget_file,
         FrameController,

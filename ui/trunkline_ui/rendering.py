@@ -16,11 +16,12 @@
 A browser gets the whole page; an htmx request gets only the block `status`. With several blocks, name each
 after the id it replaces: `block=("status", "history")` answers `HX-Target: history` with the block `history`.
 Every macro in `templates/components/` is at hand everywhere as `ui.<name>` (no import, blocks included).
-The context always holds `csrf_token`, `principal`, `flashes`, `theme`, `request`
+The context always holds `csrf_token`, `principal`, `flashes`, `theme`, `request`, `nonce`
 (see `Page.create_template_context`); a post form carries `{{ csrf_field() }}`.
 """
 
 import re
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -42,6 +43,9 @@ from trunkline_ui.assets import Assets
 from trunkline_ui.filters import FILTERS
 
 Tone = Literal["neutral", "info", "success", "warning", "danger"]
+
+
+NONCE = "{nonce}"
 
 
 class NavItem(msgspec.Struct, frozen=True):
@@ -126,6 +130,7 @@ def create_environment(*, reload: bool = False) -> Environment:
     environment.filters.update(FILTERS)
     assets = Assets(reload=reload)
     environment.globals.update(assets=assets, asset=assets.url, csrf_field=csrf_field)
+    environment.globals["nonce"] = ""  # a template rendered outside of a response: its scripts do not run
     environment.globals["ui"] = Components(environment)
     return environment
 
@@ -136,7 +141,8 @@ def template_config(*, reload: bool = False) -> TemplateConfig[JinjaTemplateEngi
 
 
 def content_policy(*, form_targets: Sequence[str] = (), ancestors: Sequence[str] = ()) -> str:
-    """Content-Security-Policy of a page: everything from this origin, nothing inline.
+    """Content-Security-Policy of a page: scripts by the response's nonce, the rest from this origin, nothing
+    inline. `NONCE` stands where `Page` puts the nonce, a fresh one for each response.
 
     Chromium applies form-action to redirects that follow a form too: a form that ends at a provider's
     authorize page needs that origin in `form_targets`. `ancestors` may frame the page; nobody by default.
@@ -148,7 +154,7 @@ def content_policy(*, form_targets: Sequence[str] = (), ancestors: Sequence[str]
     return "; ".join(
         (
             "default-src 'none'",
-            "script-src 'self'",
+            f"script-src 'nonce-{NONCE}'",
             "style-src 'self'",
             "img-src 'self' data:",
             "connect-src 'self'",
@@ -174,7 +180,8 @@ class Page(Template):
         `csrf_token` and `flashes` come from `request.state` (set by whoever owns the session), `principal`
         from the authentication middleware's `request.user`, `theme` from the cookie of that name.
         """
-        state = request.scope.get("state", {})
+        state = request.scope.setdefault("state", {})
+        state["nonce"] = secrets.token_urlsafe(18)
         theme = request.cookies.get("theme", "")
         return {
             "csrf_token": state.get("csrf_token", ""),
@@ -182,6 +189,7 @@ class Page(Template):
             "principal": request.scope.get("user"),
             "theme": theme if theme in {"light", "dark"} else "",
             "request": request,
+            "nonce": state["nonce"],
             **self.context,
         }
 
@@ -220,11 +228,13 @@ class Page(Template):
         status_code: int | None = None,
         **_: Any,
     ) -> ASGIResponse:
+        body = self.html(request).encode()
+        nonce, given = request.scope["state"]["nonce"], {**(headers or {}), **self.headers}
         return ASGIResponse(
             background=self.background or background,
-            body=self.html(request).encode(),
+            body=body,
             cookies=[*self.cookies, *(cookies or ())],
-            headers={**(headers or {}), **self.headers},
+            headers={name: value.replace(NONCE, nonce) for name, value in given.items()},
             is_head_response=is_head_response,
             media_type=self.media_type,
             status_code=self.status_code or status_code,

@@ -9,6 +9,7 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
 _YEAR = 365 * 24 * 3600
+OPEN = {"public": True, "session": True}
 
 
 class ThemeChoice(msgspec.Struct):
@@ -16,7 +17,7 @@ class ThemeChoice(msgspec.Struct):
     return_to: str = "/"
 
 
-@post("/ui/theme", include_in_schema=False, sync_to_thread=False, status_code=303, opt={"public": True})
+@post("/ui/theme", include_in_schema=False, sync_to_thread=False, status_code=303, opt=OPEN)
 def choose_theme(
     data: Annotated[ThemeChoice, Body(media_type=RequestEncodingType.URL_ENCODED)],
 ) -> Response[str]:

@@ -1,6 +1,7 @@
 """A whole web application with a few routes of each area, on a real database."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,21 +17,32 @@ from sqlalchemy import select
 from trunkline.audit import service as audit
 from trunkline.connections.models import Connection
 from trunkline.kernel.db import Database
+from trunkline.kernel.egress import Egress
 from trunkline.kernel.errors import NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
 from trunkline.kernel.settings import Settings
+from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.service import Vault
 from trunkline.web import Web, create_app, database_check
+from trunkline_tenants.account import Account
 from trunkline_tenants.dependencies import DEPENDENCIES
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.guards import AccessGuard, requires
 from trunkline_tenants.logins import Logins
 from trunkline_tenants.middleware import Authentication
 from trunkline_tenants.schemas import Login
+from trunkline_tenants.second_factor import SecondFactors
 from trunkline_tenants.seed import Seeded, seed_people
-from trunkline_tenants.throttle import Throttle
+from trunkline_tenants.single_sign_on import SingleSignOn
+from trunkline_tenants.throttle import CODE_LIMITS, Throttle
+from trunkline_ui.account.pages import AccountPages
+from trunkline_ui.account.second_factor import SecondFactorPages
+from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
+from trunkline_ui.auth_steps import StepPages
 from trunkline_ui.rendering import error_page, template_config
+from trunkline_ui.theme import choose_theme
 
 PASSWORD = "correct horse battery"
 ORIGIN = "http://testserver.local"
@@ -142,13 +154,37 @@ async def people(directory: Directory) -> Seeded:
 
 
 @pytest.fixture
-def app(db: Database, settings: Settings, directory: Directory) -> Web:
+def vault(tmp_path: Path) -> Vault:
+    return Vault(LocalKeyFile(tmp_path / "wrapping.key"))
+
+
+@pytest.fixture
+async def sso(db: Database, settings: Settings, directory: Directory) -> AsyncIterator[SingleSignOn]:
+    egress = Egress(settings)
+    made = SingleSignOn(settings, db, directory, Logins(db, Throttle(None)), egress)
+    yield made
+    await made.close()
+    await egress.close()
+
+
+@pytest.fixture
+def app(db: Database, settings: Settings, directory: Directory, vault: Vault, sso: SingleSignOn) -> Web:
     logins = Logins(db, Throttle(None))
+    people = {
+        "directory": directory,
+        "logins": logins,
+        "account": Account(db, logins),
+        "second_factors": SecondFactors(db, vault, Throttle(None, CODE_LIMITS), directory, logins),
+        "sso": sso,
+    }
     return create_app(
         settings,
-        {"settings": settings, "db": db, "directory": directory, "logins": logins},
+        {"settings": settings, "db": db, **people},
         api=[Api],
-        pages=[Portal, Console, AuthPages, undeclared],
+        pages=[
+            *(Portal, Console, AuthPages, StepPages, AccountPages, SecondFactorPages),
+            *(undeclared, choose_theme, static_file),
+        ],
         error_page=error_page,
         guards=[AccessGuard(settings, directory)],
         middleware=[Authentication(settings, directory, logins)],

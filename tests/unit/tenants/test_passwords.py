@@ -83,7 +83,10 @@ def test_a_viewer_changes_nothing_and_staff_see_no_portal() -> None:
     def who(role: Role) -> Principal:
         return Principal(kind="member", id="1", role=role, label="x")
 
-    assert {action for action in get_args(Action) if can(who("viewer"), action)} == {"portal.view"}
+    assert {action for action in get_args(Action) if can(who("viewer"), action)} == {
+        "account.manage",
+        "portal.view",
+    }
     assert PERMISSIONS["viewer"] < PERMISSIONS["admin"] < PERMISSIONS["owner"]
     for role in ("support", "staff_admin"):
         assert not can(who(role), "portal.view")
