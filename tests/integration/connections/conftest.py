@@ -69,11 +69,27 @@ class Listener:
 
 
 @pytest.fixture
-def hubspot() -> Iterator[SimpleNamespace]:
+def others() -> list[HubSpotSimulator]:
+    """Providers besides HubSpot; with `registry` for a test to replace."""
+    return []
+
+
+@pytest.fixture
+def registry() -> Connectors:
+    return Connectors(manifests())
+
+
+@pytest.fixture
+def hubspot(others) -> Iterator[SimpleNamespace]:
     simulator = HubSpotSimulator(clients=[CLIENT])
     server = uvicorn.Server(
         uvicorn.Config(
-            create_sandbox([simulator]), port=0, log_level="error", lifespan="on", access_log=False, ws="none"
+            create_sandbox([simulator, *others]),
+            port=0,
+            log_level="error",
+            lifespan="on",
+            access_log=False,
+            ws="none",
         )
     )
     thread = threading.Thread(target=server.run, daemon=True)
@@ -103,12 +119,12 @@ async def egress(settings) -> AsyncIterator[Egress]:
 
 
 @pytest.fixture
-def make_service(settings, egress, tmp_path):
+def make_service(settings, egress, tmp_path, registry):
     """A ConnectionService as another process would have it: its own database pool and vault."""
 
     def make(db: Database, events=None, connectors=None) -> ConnectionService:
         vault = Vault(LocalKeyFile(tmp_path / "wrapping.key"))
-        connectors = connectors or Connectors(manifests())
+        connectors = connectors or registry
         return ConnectionService(
             settings, db, connectors, Endpoints(settings), egress, vault, WorkQueue(), events
         )
@@ -148,7 +164,7 @@ async def start(
             session,
             tenant_id,
             principal,
-            "hubspot",
+            form.get("connector") or "hubspot",
             connection_id=UUID(connection_id) if connection_id else None,
         )
     cookie = flow_cookie(begun, secure=settings.secure)
@@ -156,10 +172,10 @@ async def start(
 
 
 @pytest.fixture
-async def world(db, settings, connections, hubspot) -> SimpleNamespace:
+async def world(db, settings, connections, hubspot, registry) -> SimpleNamespace:
     """Two tenants with an owner each, an API key, and the application."""
     directory, logins = Directory(db), Logins(db, Throttle(None))
-    connectors = Connectors(manifests())
+    connectors = registry
     access = AccessService(settings, db, connectors, connections)
     tenants = {}
     for slug in ("globex", "initech"):

@@ -36,7 +36,7 @@ async def oauth_callback(
     principal = signed_in if isinstance(signed_in, Principal) else None
     spent = spent_cookie(digest(query.get("state", "")), secure=settings.secure)
     try:
-        done = await connections.finish(connector, request.scope["path"], query, request.cookies, principal)
+        done = await connections.finish(connector, _path(request), query, request.cookies, principal)
     except FlowRefusedError as error:
         answer = popup(
             f"{label} was not connected",
@@ -65,6 +65,11 @@ async def oauth_callback(
     )
     answer.cookies.append(spent)
     return answer
+
+
+def _path(request: Request[Any, Any, Any]) -> str:
+    """As it was asked for: the router takes "x/" for "x", and an exact match must not."""
+    return request.scope["raw_path"].decode("latin-1")
 
 
 def _single(request: Request[Any, Any, Any]) -> Mapping[str, str]:
