@@ -18,6 +18,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
+from trunkline_tenants.permissions import can
 from trunkline_ui.portal.common import AnyRequest, authorize_origins, frame, see_other, told
 from trunkline_ui.rendering import Page, page
 
@@ -45,6 +46,7 @@ class ConnectPages(Controller):
             found = await connections.list(session, tenant_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
         context |= {
+            "own_clients": can(principal, "oauth_clients.manage"),
             "manifests": sorted(connectors.all(), key=lambda one: one.label.casefold()),
             "present": {
                 manifest.name: [

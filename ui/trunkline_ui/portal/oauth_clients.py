@@ -1,0 +1,149 @@
+"""`/portal/oauth-clients`: the organisation's own app registrations at providers. Owners only."""
+
+from collections.abc import Mapping
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+
+from trunkline.connections.clients import callback_path
+from trunkline.connections.schemas import OwnClient
+from trunkline.connections.service import ConnectionService
+from trunkline.health.service import HealthService
+from trunkline.kernel.db import Database
+from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.sdk.manifest import Manifest
+from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other, told
+from trunkline_ui.rendering import Page, page
+
+HOME = "/portal/oauth-clients"
+
+
+class ClientForm(msgspec.Struct):
+    connector: str = ""
+    client_id: str = ""
+    secret: str = ""
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A connector, and how the organisation is registered there."""
+
+    manifest: Manifest
+    own: OwnClient | None
+    redirect_uri: str
+    """To be entered at the provider, to the letter."""
+    client_id: str
+    errors: dict[str, str]
+
+
+class OAuthClientPages(Controller):
+    include_in_schema = False
+    path = HOME
+    opt = {"can": "oauth_clients.manage"}  # noqa: RUF012  Litestar's way
+
+    @get()
+    async def show(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+    ) -> Page:
+        async with db.tenant(tenant_id) as session:
+            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            own = await connections.own_oauth_clients(session, tenant_id)
+        listed = _registrations(settings, connectors, tenant_id, own, ClientForm(), {})
+        return page("portal/oauth_clients.html", context | {"registrations": listed, "errors": []})
+
+    @post(status_code=303)
+    async def keep(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+        data: Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None] | Page:
+        """The secret goes in and never comes out, not even into this form again."""
+        manifest = connectors.get(data.connector[:100])
+        try:
+            async with db.tenant(tenant_id) as session:
+                await connections.bring_oauth_client(
+                    session,
+                    tenant_id,
+                    principal,
+                    manifest.name,
+                    client_id=data.client_id,
+                    secret=data.secret,
+                )
+        except (BadInputError, ConflictError) as error:
+            errors = {error.field or "client_id": error.message}
+        else:
+            text = f"New {manifest.label} accounts are connected through your own app from now on."
+            return see_other(settings, HOME, text)
+        async with db.tenant(tenant_id) as session:
+            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            own = await connections.own_oauth_clients(session, tenant_id)
+        listed = _registrations(settings, connectors, tenant_id, own, data, errors)
+        summary = [(f"{manifest.name}-{field}", sentence) for field, sentence in errors.items()]
+        context |= {"registrations": listed, "errors": summary}
+        return page("portal/oauth_clients.html", context, status=422)
+
+    @post(
+        "/remove",
+        status_code=303,
+        exception_handlers={ConflictError: told(HOME), NotFoundError: told(HOME)},
+    )
+    async def remove(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        data: Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None]:
+        name = data.connector[:100]
+        async with db.tenant(tenant_id) as session:
+            await connections.remove_oauth_client(session, tenant_id, principal, name)
+        text = f"Your own app for {label_of(connectors, name)} is forgotten. New accounts use ours again."
+        return see_other(settings, HOME, text)
+
+
+def _registrations(
+    settings: Settings,
+    connectors: Connectors,
+    tenant_id: UUID,
+    own: Mapping[str, OwnClient],
+    form: ClientForm,
+    errors: dict[str, str],
+) -> list[Registration]:
+    found = []
+    for manifest in sorted(connectors.all(), key=lambda one: one.label.casefold()):
+        mine, held = form.connector == manifest.name, own.get(manifest.name)
+        found.append(
+            Registration(
+                manifest,
+                held,
+                settings.origin + callback_path(manifest.name, tenant_id),
+                form.client_id if mine else (held.client_id if held else ""),
+                errors if mine else {},
+            )
+        )
+    return found
