@@ -138,6 +138,7 @@ async def test_keys_are_made_and_revoked_by_staff_administrators(demo, open_page
     await page.get_by_role("textbox", name="Name").fill("Journey")
     await page.get_by_role("radio", name="One tenant").check()
     await page.get_by_label("Tenant's slug").fill("globex")
+    await page.get_by_role("checkbox", name="Read records").check()
     await page.get_by_role("button", name="Make key").click()
     await expect(page.get_by_role("region", name="New API key")).to_contain_text("tl_live_")
     await check(page)

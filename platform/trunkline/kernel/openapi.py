@@ -24,14 +24,44 @@ DESCRIPTION = (
     "For the backend of the product that embeds Trunkline. Send an API key as a bearer token. A key of "
     "the whole installation names the tenant in each request: `tenant` in the query or the JSON body, or the "
     "header `Trunkline-Tenant`, with the tenant's slug; a key bound to a tenant need not. "
+    "An API key has scopes; each operation names the one it needs. A POST with an `Idempotency-Key` is "
+    "carried out once: for 24 hours, sending it again gives the same answer. "
     "Every failure is a problem document (RFC 9457) whose `code` is stable."
 )
 
 _FAILURES = {
     "400": "The request cannot be used; `field` and `errors` say what is wrong.",
-    "401": "No API key, or one that is malformed, unknown or revoked.",
+    "401": "No API key, or one that is mistyped, unknown, expired or revoked; `reason` says which.",
+    "403": "The API key lacks the scope, or is bound to a tenant where none may be named.",
     "404": "Nothing under this id or tenant; the answer is the same for another tenant's.",
-    "default": "Any other failure.",
+    "500": "Something broke on our side.",
+    "503": "Something that is needed cannot be reached; try again later.",
+}
+_FAILURES_OF_DEEDS = {
+    "409": "Not possible in the present state; or a request with this `Idempotency-Key` is still running.",
+    "413": "The body is larger than 1 MiB.",
+    "415": "The body is not JSON in UTF-8, or is compressed.",
+}
+_FAILURES_OF_POSTS = {
+    "422": "Well formed, but it says what cannot be; or the `Idempotency-Key` belongs to another request.",
+}
+_SLUG = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+_TENANT: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "in": place,
+        "required": False,
+        "description": "The tenant's slug, for a key of the whole installation. Name it in one place.",
+        "schema": {"type": "string", "pattern": _SLUG},
+    }
+    for name, place in (("tenant", "query"), ("Trunkline-Tenant", "header"))
+]
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Chosen by you, such as a random UUID: sent again within a day, it gives the same answer.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -84,12 +114,21 @@ def openapi_config() -> OpenAPIConfig:
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """The same document with our errors in it; idempotent, as Litestar hands out one cached object."""
     document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
-    for _path, _method, operation in operations(document):
+    for _path, method, operation in operations(document):
+        body = operation.get("requestBody", {})
+        if any(_optional(one.get("schema", {})) for one in body.get("content", {}).values()):
+            body["required"] = False
         responses = operation.setdefault("responses", {})
         for status, response in list(responses.items()):
             if status[0] in "45" and PROBLEM not in response.get("content", {}):
                 del responses[status]
-        for status, description in _FAILURES.items():
+        known = operation.setdefault("parameters", [])
+        names = {parameter["name"] for parameter in known}
+        extra = [*_TENANT, *([_IDEMPOTENCY_KEY] if method == "post" else [])]
+        known += [parameter for parameter in extra if parameter["name"] not in names]
+        failures = _FAILURES if method == "get" else _FAILURES | _FAILURES_OF_DEEDS
+        failures = failures | (_FAILURES_OF_POSTS if method == "post" else {})
+        for status, description in failures.items():
             responses.setdefault(
                 status,
                 {
@@ -98,6 +137,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 },
             )
     return document
+
+
+def _optional(schema: Mapping[str, Any]) -> bool:
+    return any(one.get("type") == "null" for one in schema.get("oneOf", ()))
 
 
 def operations(document: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

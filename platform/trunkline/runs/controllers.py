@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
@@ -30,14 +31,18 @@ Model = Annotated[
 ]
 
 
-def _in_utc(moment: datetime) -> datetime:
-    """BadInputError without a zone, and at the ends of the calendar, where zones leave it."""
-    if moment.tzinfo is None:
-        raise BadInputError(
-            "updated_after needs a time zone, such as 2026-05-01T07:25:37Z.", field="updated_after"
-        )
+_Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def _in_utc(text: str) -> datetime:
+    """RFC 3339. BadInputError without a zone, and at the ends of the calendar, where zones leave it."""
     try:
-        return moment.astimezone(UTC)
+        return msgspec.convert(text, _Zoned).astimezone(UTC)
+    except msgspec.ValidationError:
+        raise BadInputError(
+            "updated_after needs a date, a time and a zone, such as 2026-05-01T07:25:37Z.",
+            field="updated_after",
+        ) from None
     except OverflowError:
         raise BadInputError("updated_after is beyond the calendar.", field="updated_after") from None
 
@@ -55,13 +60,15 @@ class RecordController(Controller):
         limit: Limit = 100,
         cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
         updated_after: Annotated[
-            datetime | None, QueryParameter(description="Only what changed after this time (with its zone).")
+            str | None,
+            QueryParameter(
+                format="date-time", description="Only what changed after this time (with its zone)."
+            ),
         ] = None,
         include_deleted: Annotated[bool, QueryParameter(description="Also what is deleted.")] = False,
     ) -> RecordList:
         """Ordered by id, which never changes; so paging through neither skips nor repeats."""
-        if updated_after is not None:
-            updated_after = _in_utc(updated_after)
+        after = None if updated_after is None else _in_utc(updated_after)
         async with db.tenant(tenant_id) as session:
             found = await repository.entities(
                 session,
@@ -69,7 +76,7 @@ class RecordController(Controller):
                 model,
                 after=cursor,
                 limit=limit + 1,
-                updated_after=updated_after,
+                updated_after=after,
                 include_deleted=include_deleted,
             )
         more = len(found) > limit

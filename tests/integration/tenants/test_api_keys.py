@@ -160,7 +160,8 @@ async def test_the_schema_describes_v1_only_and_our_errors(client) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {"/v1/whoami", "/v1/notes", "/v1/broken"}
     note = document["paths"]["/v1/notes"]["post"]
-    assert set(note["responses"]) == {"200", "400", "401", "404", "default"}
+    failures = {"400", "401", "403", "404", "409", "413", "415", "422", "500", "503"}
+    assert set(note["responses"]) == {"200", *failures}
     assert list(note["responses"]["400"]["content"]) == ["application/problem+json"]
     assert document["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
 

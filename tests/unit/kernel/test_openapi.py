@@ -37,7 +37,7 @@ def test_only_errors_that_are_sent_are_declared_and_twice_changes_nothing() -> N
         }
     }
     responses = complete(document)["paths"]["/v1/a"]["get"]["responses"]
-    assert set(responses) == {"200", "400", "401", "404", "409", "default"}
+    assert set(responses) == {"200", "400", "401", "403", "404", "409", "500", "503"}
     assert "application/json" not in responses["400"]["content"]
     assert responses["409"] is own
     assert complete(document)["paths"]["/v1/a"]["get"]["responses"] == responses

@@ -1,5 +1,7 @@
 """`/console/keys`: the API keys of the installation, for staff administrators only."""
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,11 +11,12 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
-from trunkline.audit.service import append
 from trunkline.health import across
-from trunkline.kernel.db import OPERATOR, Database
+from trunkline.kernel.clock import now
+from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
 from trunkline.kernel.principal import Principal
+from trunkline.kernel.scopes import SCOPES
 from trunkline.kernel.settings import Settings
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import ApiKeyInfo
@@ -23,6 +26,20 @@ from trunkline_ui.rendering import Page, page
 
 HOME = "/console/keys"
 
+LIVES: dict[str, tuple[str, timedelta | None]] = {
+    "30": ("In 30 days", timedelta(days=30)),
+    "90": ("In 90 days", timedelta(days=90)),
+    "365": ("In a year", timedelta(days=365)),
+    "never": ("Never", None),
+}
+OVERLAPS: dict[str, tuple[str, timedelta]] = {
+    "0": ("At once", timedelta(0)),
+    "1": ("In an hour", timedelta(hours=1)),
+    "24": ("In a day", timedelta(days=1)),
+    "168": ("In a week", timedelta(days=7)),
+}
+"""When the old key stops working after a rotation."""
+
 
 class NewKey(msgspec.Struct):
     name: str = ""
@@ -30,6 +47,18 @@ class NewKey(msgspec.Struct):
     """all or one."""
     tenant: str = ""
     """A slug, for `one`."""
+    scopes: list[str] | str = []
+    """A form sends one box as text, several as a list."""
+    expires: str = "365"
+
+    @property
+    def chosen(self) -> list[str]:
+        return [self.scopes] if isinstance(self.scopes, str) else self.scopes
+
+
+class Rotation(msgspec.Struct):
+    overlap: str = "24"
+    expires: str = "365"
 
 
 class KeyLine(msgspec.Struct, frozen=True):
@@ -73,17 +102,62 @@ class KeyPages(Controller):
             tenant_id = tenant.id if tenant else None
             if tenant_id is None:
                 errors["tenant"] = "No tenant has this slug. The list of tenants shows it under each name."
+        if not set(data.chosen) & set(SCOPES):
+            errors["scopes"] = "Choose at least one thing that the key may do."
+        if data.expires not in LIVES:
+            errors["expires"] = "Choose when the key expires."
         plain = ""
         if not errors:
             try:
-                plain, made = await directory.create_api_key(data.name, tenant_id=tenant_id)
+                plain, _ = await directory.create_api_key(
+                    data.name,
+                    tenant_id=tenant_id,
+                    scopes=data.chosen,
+                    expires_at=_expiry(data.expires),
+                    by=principal,
+                )
             except BadInputError as error:
                 errors[error.field or "name"] = error.message
-            else:
-                await _audit(db, principal, "api_key.created", made)
         kept = data if errors else NewKey()
         context = await _list(request, db, principal, directory, kept, errors)
         return page("console/keys.html", context | {"plain": plain}, status=422 if errors else 200)
+
+    @get("/{key_id:uuid}/rotate")
+    async def ask_rotation(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        principal: NamedDependency[Principal],
+        directory: NamedDependency[Directory],
+        key_id: FromPath[UUID],
+    ) -> Page:
+        found = await _one(directory, key_id)
+        return page("console/rotate.html", await _rotation(request, db, principal, found, Rotation(), {}))
+
+    @post("/{key_id:uuid}/rotate", status_code=200)
+    async def rotate(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        principal: NamedDependency[Principal],
+        directory: NamedDependency[Directory],
+        key_id: FromPath[UUID],
+        data: Annotated[Rotation, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Page:
+        """The new key stands in this answer and nowhere else."""
+        found, errors = await _one(directory, key_id), {}
+        if data.overlap not in OVERLAPS:
+            errors["overlap"] = "Choose when the old key stops working."
+        if data.expires not in LIVES:
+            errors["expires"] = "Choose when the new key expires."
+        if errors:
+            context = await _rotation(request, db, principal, found, data, errors)
+            return page("console/rotate.html", context, status=422)
+        plain, _ = await directory.rotate_api_key(
+            key_id, overlap=OVERLAPS[data.overlap][1], expires_at=_expiry(data.expires), by=principal
+        )
+        context = await _list(request, db, principal, directory, NewKey(), {})
+        return page("console/keys.html", context | {"plain": plain})
 
     @get("/{key_id:uuid}/revoke")
     async def ask(
@@ -102,15 +176,13 @@ class KeyPages(Controller):
     @post("/{key_id:uuid}/revoke", status_code=303)
     async def revoke(
         self,
-        db: NamedDependency[Database],
         settings: NamedDependency[Settings],
         principal: NamedDependency[Principal],
         directory: NamedDependency[Directory],
         key_id: FromPath[UUID],
     ) -> Response[None]:
         found = await _one(directory, key_id)
-        await directory.revoke_api_key(key_id, tenant_id=found.tenant_id)
-        await _audit(db, principal, "api_key.revoked", found)
+        await directory.revoke_api_key(key_id, tenant_id=found.tenant_id, by=principal)
         return see_other(
             settings, HOME, f"“{found.name}” is revoked. Whoever uses it is refused from now on."
         )
@@ -124,11 +196,27 @@ async def _one(directory: Directory, key_id: UUID) -> ApiKeyInfo:
     raise NotFoundError
 
 
-async def _audit(db: Database, principal: Principal, action: str, key: ApiKeyInfo) -> None:
-    """In the installation's own log: a tenant did not do it."""
-    detail = {"name": key.name, "prefix": key.prefix, "tenant_id": str(key.tenant_id or "")}
-    async with db.tenant(OPERATOR) as session:
-        await append(session, principal, action, "api_key", key.id, detail, tenant_id=OPERATOR)
+def _expiry(choice: str) -> datetime | None:
+    life = LIVES[choice][1]
+    return None if life is None else now() + life
+
+
+def _options(choices: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(value, words) for value, (words, _) in choices.items()]
+
+
+async def _rotation(
+    request: AnyRequest,
+    db: Database,
+    principal: Principal,
+    key: ApiKeyInfo,
+    form: Rotation,
+    errors: dict[str, str],
+) -> dict[str, Any]:
+    async with db.console() as session:
+        context = frame(request, principal, HOME, await across.count_open(session))
+    choices = {"lives": _options(LIVES), "overlaps": _options(OVERLAPS)}
+    return context | choices | {"key": key, "form": form, "errors": errors}
 
 
 async def _list(
@@ -148,4 +236,12 @@ async def _list(
     lines = [
         KeyLine(key, tenants.get(key.tenant_id, "A removed tenant") if key.tenant_id else "") for key in keys
     ]
-    return context | {"lines": lines, "form": form, "errors": errors, "plain": ""}
+    return context | {
+        "lines": lines,
+        "form": form,
+        "errors": errors,
+        "plain": "",
+        "scopes": SCOPES,
+        "lives": _options(LIVES),
+        "moment": now(),
+    }
