@@ -44,7 +44,7 @@ SENTENCES: dict[Action, str] = {
     "recipes.manage": "Your role may look at recipes but not change them. Ask an owner or administrator.",
     "runs.start": "Your role may look at syncs but not start or stop them. Ask an owner or administrator.",
     "members.manage": "Only an owner may change who belongs to the organisation.",
-    "oauth_clients.manage": "Only an owner may change through which app of a provider accounts are connected.",
+    "oauth_clients.manage": "Only an owner may change through which app accounts are connected.",
     "console.view": "The console is for the operator's own staff.",
     "console.act": "Your role may look at the console but not act in it. Ask a staff administrator to do it.",
     "api.use": "This address is for the product's backend, with an API key.",

@@ -32,4 +32,6 @@ def test_no_template_has_inline_script_or_style(name):
 def test_the_token_travels_in_no_address():
     source = FOLDER.joinpath("v1.js").read_text("utf-8")
     assert re.findall(r"frame\.src = `([^`]*)`", source) == ["${origin}/widget/frame/${id[1]}"]
-    assert re.findall(r"postMessage\((.*)\);", source) == ['{ trunkline: 1, type: "open", token }, origin']
+    assert re.findall(r"postMessage\((.*)\);", source) == [
+        '{ trunkline: 1, type: "open", nonce: data.nonce, token }, origin'
+    ]

@@ -1,11 +1,14 @@
 // The frame inside the product's page. It speaks to its parent at the session's origin only, and to the
-// popup that it opened itself; the token and the frame key live in memory.
+// popup that it opened itself; the token and the frame key live in memory. A message counts only if origin,
+// source, nonce and shape are all as they must be.
 (() => {
   "use strict";
   const main = document.getElementById("main");
   const { session, origin: product, spent } = main.dataset;
   const TICKET = /^cs_[0-9a-f]{32}_[\w-]{43}$/;
   const CODE = /^cc_[0-9a-f]{32}_[\w-]{43}$/;
+  const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+  const hello = crypto.randomUUID();
   const POLL_MS = 1000;
   let key = "";
   let trip = null;
@@ -26,6 +29,25 @@
     if (!answer.ok) throw Object.assign(new Error(result.message), { code: result.code });
     return result;
   };
+
+  // ---- the shapes of messages: these members and no others, of these kinds ----
+  const text = (most) => (value) => typeof value === "string" && value.length <= most;
+  const form = (expression) => (value) => typeof value === "string" && expression.test(value);
+  const is = (expected) => (value) => value === expected;
+  const SHAPES = {
+    open: { trunkline: is(1), type: is("open"), nonce: text(64), token: form(TICKET) },
+    done: {
+      trunkline: is(1), type: is("finished"), ok: is(true), nonce: text(64), code: form(CODE), message: text(2000),
+      connectionId: form(ID), account: text(400),
+    },
+    not: {
+      trunkline: is(1), type: is("finished"), ok: is(false), nonce: text(64), code: form(/^[a-z_]{1,80}$/),
+      message: text(2000), connectionId: is(""), account: is(""),
+    },
+  };
+  const fits = (data, shape) => typeof data === "object" && data !== null
+    && Object.keys(data).length === Object.keys(shape).length
+    && Object.entries(shape).every(([name, holds]) => Object.hasOwn(data, name) && holds(data[name]));
 
   // ---- views ----
   const view = (name, values = {}) => {
@@ -94,26 +116,23 @@
   };
   const finished = (data) => {
     const { connector, label, popup } = trip;
-    if (data.ok === true && CODE.test(data.code)) {
+    if (data.ok) {
       done = true;
       end();
-      view("connected", { provider: label, account: String(data.account) });
-      tell("connected", { connectionId: String(data.connectionId), code: data.code, connector });
+      view("connected", { provider: label, account: data.account });
+      tell("connected", { connectionId: data.connectionId, code: data.code, connector });
     } else {
-      failed(String(data.code), String(data.message));
+      failed(data.code, data.message);
     }
     popup.close();
   };
 
   // ---- messages ----
   addEventListener("message", ({ origin, source, data }) => {
-    if (typeof data !== "object" || data === null || data.trunkline !== 1) return;
     if (origin === product && source === parent && parent !== window) {
-      if (data.type === "open" && !key && !done && typeof data.token === "string" && TICKET.test(data.token)) {
-        redeem(data.token);
-      }
+      if (fits(data, SHAPES.open) && data.nonce === hello && !key && !done) redeem(data.token);
     } else if (origin === location.origin && trip && source === trip.popup) {
-      if (data.type === "finished" && data.nonce === trip.nonce) finished(data);
+      if ((fits(data, SHAPES.done) || fits(data, SHAPES.not)) && data.nonce === trip.nonce) finished(data);
     }
   });
   let asked = false;
@@ -161,6 +180,6 @@
     view("failed", { message: main.dataset.spentMessage });
     fail("connect_session_spent", main.dataset.spentMessage);
   } else {
-    tell("hello");
+    tell("hello", { nonce: hello });
   }
 })();

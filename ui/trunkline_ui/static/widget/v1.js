@@ -6,6 +6,21 @@
   const origin = new URL(document.currentScript.src).origin;
   const NAMES = { ready: "onReady", connected: "onConnected", error: "onError", close: "onClose", resize: "onResize" };
   const READY_MS = 8000;
+  const string = (value) => typeof value === "string" && value.length <= 2000;
+  // What the frame may say: these members, of these kinds; anything else is not from it.
+  const SHAPES = {
+    hello: { nonce: string },
+    ready: {},
+    resize: { height: Number.isFinite },
+    connected: { connectionId: string, code: (value) => /^cc_[0-9a-f]{32}_[\w-]{43}$/.test(value), connector: string },
+    error: { code: string, message: string },
+    close: {},
+  };
+  const fits = (data) => {
+    const shape = data?.trunkline === 1 && Object.hasOwn(SHAPES, data.type) && SHAPES[data.type];
+    return shape && Object.keys(data).length === Object.keys(shape).length + 2
+      && Object.entries(shape).every(([name, holds]) => holds(data[name]));
+  };
   let current = null;
 
   const style = (element, values) => Object.assign(element.style, values);
@@ -54,10 +69,10 @@
     const fail = (code, message) => { emit("error", { code, message }); };
 
     const receive = ({ origin: from, source, data }) => {
-      if (from !== origin || source !== frame.contentWindow || data?.trunkline !== 1) return;
+      if (from !== origin || source !== frame.contentWindow || !fits(data)) return;
       const { type } = data;
       if (type === "hello") {
-        source.postMessage({ trunkline: 1, type: "open", token }, origin);
+        source.postMessage({ trunkline: 1, type: "open", nonce: data.nonce, token }, origin);
       } else if (type === "ready" && !ready) {
         ready = true;
         clearTimeout(timer);
