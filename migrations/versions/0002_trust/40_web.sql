@@ -59,7 +59,7 @@ CREATE TABLE identities (
     user_id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_identities PRIMARY KEY (tenant_id, issuer, subject),
-    CONSTRAINT uq_identities_tenant_id UNIQUE (tenant_id, issuer, user_id),
+    CONSTRAINT uq_identities_tenant_id_issuer_user_id UNIQUE (tenant_id, issuer, user_id),
     CONSTRAINT fk_identities_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
 CREATE INDEX ix_identities_user ON identities (user_id);

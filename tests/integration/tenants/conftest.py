@@ -1,6 +1,7 @@
 """A whole web application with a few routes of each area, on a real database."""
 
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from trunkline.kernel.errors import NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
 from trunkline.kernel.settings import Settings
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
 from trunkline.web import Web, create_app, database_check
 from trunkline_tenants.account import Account
@@ -31,6 +32,7 @@ from trunkline_tenants.directory import Directory
 from trunkline_tenants.guards import AccessGuard, requires
 from trunkline_tenants.logins import Logins
 from trunkline_tenants.middleware import Authentication
+from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.schemas import Login
 from trunkline_tenants.second_factor import SecondFactors
 from trunkline_tenants.seed import Seeded, seed_people
@@ -148,9 +150,24 @@ def directory(db: Database) -> Directory:
     return Directory(db)
 
 
+_hashes: dict[str, str] = {}
+
+
+async def _hash_once(password: str) -> str:
+    """Everybody has the same password here, and hashing is meant to be slow."""
+    if password not in _hashes:
+        _hashes[password] = await hash_password(password)
+    return _hashes[password]
+
+
 @pytest.fixture
-async def people(directory: Directory) -> Seeded:
-    return await seed_people(directory, member_password=PASSWORD, staff_password=PASSWORD)
+async def people(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> Seeded:
+    with monkeypatch.context() as patch:
+        patch.setattr("trunkline_tenants.directory.hash_password", _hash_once)
+        return await seed_people(directory, member_password=PASSWORD, staff_password=PASSWORD)
+
+
+_templates = cache(template_config)
 
 
 @pytest.fixture
@@ -190,7 +207,7 @@ def app(db: Database, settings: Settings, directory: Directory, vault: Vault, ss
         middleware=[Authentication(settings, directory, logins)],
         dependencies=DEPENDENCIES,
         checks={"database": database_check(db)},
-        template_config=template_config(),
+        template_config=_templates(),
     )
 
 
