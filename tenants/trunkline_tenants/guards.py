@@ -4,7 +4,7 @@
   without surprises; the tenant it names or is bound to.
 - `/portal`: a member; `/console`: staff; anything else: somebody signed in.
 - A handler's `opt` widens or narrows: `public` (no sign-in), `session` (public, but look who it is),
-  `can` (the Action it needs). Unsafe methods without `can` need the area's right to change things.
+  `can` (the Action it needs). An unsafe method without `can` is closed to everybody.
 - Every unsafe method outside /v1: this site's Origin, and the token of the session or of the sign-in form.
 """
 
@@ -73,7 +73,7 @@ class AccessGuard:
         needed = opt.get("can") or _needed(request)
         demand(login.principal, needed)
         if self._staff_second_factor and login.principal.kind == "staff" and not login.second_factor:
-            _allow_only_account(request, needed)
+            _allow_only_account(needed)
         await self._scope(request, login.principal)
 
     async def _scope(self, request: Request[Any, Any, Any], principal: Principal) -> None:
@@ -134,18 +134,20 @@ def demand_scope(principal: Principal, scope: Scope | None) -> None:
 
 
 def _needed(request: Request[Any, Any, Any]) -> Action:
-    path, safe = request.scope["path"], request.method in SAFE
+    path = request.scope["path"]
+    if request.method not in SAFE:
+        raise NotAllowedError("Nobody may do this: the address does not say who.")
     if _under(path, "/console"):
-        return "console.view" if safe else "console.act"
+        return "console.view"
     if _under(path, "/portal"):
-        return "portal.view" if safe else "connections.manage"
+        return "portal.view"
     staff = cast("Principal", request.scope["user"]).kind == "staff"
     return "console.view" if staff else "portal.view"
 
 
-def _allow_only_account(request: Request[Any, Any, Any], needed: Action) -> None:
+def _allow_only_account(needed: Action) -> None:
     """Where staff need a second factor, a session without one may add it or sign out, nothing else."""
-    if needed != "account.manage" and request.scope["path"] != "/logout":
+    if needed != "account.manage":
         raise SeeOtherError("/account/second-factor")
 
 

@@ -17,19 +17,22 @@ Action = Literal[
     "oauth_clients.manage",
     "console.view",
     "console.act",
+    "console.people",
+    "replays.request",
     "api.use",
 ]
 
 _OWN: frozenset[Action] = frozenset({"account.manage"})
 _VIEW: frozenset[Action] = _OWN | {"portal.view"}
 _MANAGE: frozenset[Action] = _VIEW | {"connections.manage", "recipes.manage", "runs.start"}
+_SUPPORT: frozenset[Action] = _OWN | {"console.view", "replays.request"}
 
 PERMISSIONS: dict[Role, frozenset[Action]] = {
     "viewer": _VIEW,
     "admin": _MANAGE,
     "owner": _MANAGE | {"members.manage", "oauth_clients.manage"},
-    "support": _OWN | frozenset({"console.view"}),
-    "staff_admin": _OWN | frozenset({"console.view", "console.act"}),
+    "support": _SUPPORT,
+    "staff_admin": _SUPPORT | {"console.act", "console.people"},
     "product": frozenset({"api.use"}),
     "end_user": frozenset(),
     "system": frozenset(get_args(Action)),
@@ -47,8 +50,37 @@ SENTENCES: dict[Action, str] = {
     "oauth_clients.manage": "Only an owner may change through which app accounts are connected.",
     "console.view": "The console is for the operator's own staff.",
     "console.act": "Your role may look at the console but not act in it. Ask a staff administrator to do it.",
+    "console.people": "Who did what, by name, is for staff administrators only.",
+    "replays.request": "Only the operator's staff may ask for a replay.",
     "api.use": "This address is for the product's backend, with an API key.",
 }
+
+WORDS: dict[Action, str] = {
+    "account.manage": "See and end one's own sessions; change one's own password and second factor; sign out",
+    "portal.view": "See the organisation's connections, recipes, runs, records, issues and activity",
+    "connections.manage": "Connect, rename, pause, resume, reconnect and disconnect accounts",
+    "recipes.manage": "Make, change, switch off, restore and remove recipes",
+    "runs.start": "Start a sync or a full re-read; cancel a run",
+    "members.manage": "Say who belongs to the organisation, and in which role",
+    "oauth_clients.manage": "Connect through the organisation's own app at a provider",
+    "console.view": "See every tenant's health, issues, runs and pending work; no record, no personal data",
+    "console.act": "Make and revoke API keys; start a tenant's sync, with a reason",
+    "console.people": "See personal data in the console: who did what, by name",
+    "replays.request": "Ask for a replay of what a tenant received, with a reason",
+    "api.use": "Call the API, within the scopes of the key",
+}
+"""What each lets one do; rendered into docs/roles.md."""
+
+PEOPLE: dict[Role, str] = {
+    "owner": "Owner",
+    "admin": "Administrator",
+    "viewer": "Viewer",
+    "support": "Support",
+    "staff_admin": "Staff administrator",
+    "product": "API key",
+    "end_user": "End user",
+}
+"""Everybody from outside, in the order of that table; the system itself may do everything."""
 
 
 def can(principal: Principal | None, action: Action) -> bool:

@@ -76,7 +76,7 @@ class AuthPages(Controller):
             return _form(settings, target=target, email=data.email, error=error)
         return admitted(settings, opened)
 
-    @post("/logout", status_code=303)
+    @post("/logout", status_code=303, opt={"can": "account.manage"})
     async def sign_out(
         self,
         request: Request[Any, Any, Any],

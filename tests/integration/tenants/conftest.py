@@ -1,5 +1,6 @@
 """A whole web application with a few routes of each area, on a real database."""
 
+import sys
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,9 @@ from trunkline_ui.auth_steps import StepPages
 from trunkline_ui.rendering import error_page, template_config
 from trunkline_ui.theme import choose_theme
 
+if str(Path(__file__).parent) not in sys.path:  # for `oidc_provider`
+    sys.path.insert(0, str(Path(__file__).parent))
+
 PASSWORD = "correct horse battery"
 ORIGIN = "http://testserver.local"
 
@@ -77,7 +81,7 @@ class Portal(Controller):
             raise NotFoundError
         return {"name": found}
 
-    @post("/portal/notes", status_code=200)
+    @post("/portal/notes", status_code=200, opt={"can": "connections.manage"})
     async def note(
         self,
         db: NamedDependency[Database],
@@ -89,7 +93,7 @@ class Portal(Controller):
             await audit.append(session, principal, "note.written", "note", "1", {"count": data.count})
         return {"text": data.text, "count": data.count}
 
-    @post("/portal/files", status_code=200)
+    @post("/portal/files", status_code=200, opt={"can": "connections.manage"})
     async def file(
         self, data: Annotated[dict[str, Any], Body(media_type=RequestEncodingType.MULTI_PART)]
     ) -> dict[str, Any]:
@@ -109,7 +113,7 @@ class Console(Controller):
     async def tenant(self, tenant_id: NamedDependency[UUID], tenant: FromPath[str]) -> dict[str, Any]:
         return {"tenant": str(tenant_id), "slug": tenant}
 
-    @post("/console/act", status_code=200)
+    @post("/console/act", status_code=200, opt={"can": "console.act"})
     async def act(self) -> str:
         return "done"
 

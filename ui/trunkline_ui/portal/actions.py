@@ -112,7 +112,7 @@ class ConnectionActions(Controller):
         text, tone = _reread_words(started)
         return see_other(settings, f"/portal/connections/{connection_id}", text, tone)  # type: ignore[arg-type]
 
-    @post("/pause", status_code=303)
+    @post("/pause", status_code=303, opt={"can": "connections.manage"})
     async def pause(
         self,
         db: NamedDependency[Database],
@@ -127,7 +127,7 @@ class ConnectionActions(Controller):
         text = f"{done.name} is paused. Nothing is read until somebody resumes it."
         return see_other(settings, f"/portal/connections/{connection_id}", text)
 
-    @post("/resume", status_code=303)
+    @post("/resume", status_code=303, opt={"can": "connections.manage"})
     async def resume(
         self,
         db: NamedDependency[Database],
@@ -144,7 +144,7 @@ class ConnectionActions(Controller):
         text = f"{done.name} is active again and goes on from where it stood."
         return see_other(settings, f"/portal/connections/{connection_id}", text)
 
-    @post("/rename", status_code=303)
+    @post("/rename", status_code=303, opt={"can": "connections.manage"})
     async def rename(
         self,
         db: NamedDependency[Database],
@@ -159,7 +159,7 @@ class ConnectionActions(Controller):
             done = await connections.rename(session, tenant_id, connection_id, data.name, principal)
         return see_other(settings, f"/portal/connections/{connection_id}", f"Renamed to {done.name}.")
 
-    @post("/reconnect", status_code=303)
+    @post("/reconnect", status_code=303, opt={"can": "connections.manage"})
     async def reconnect(
         self,
         db: NamedDependency[Database],
@@ -195,7 +195,7 @@ class ConnectionActions(Controller):
         context |= {"connection": connection, "label": label, "what": "disconnect"}
         return page("portal/confirm.html", context)
 
-    @post("/disconnect", status_code=303)
+    @post("/disconnect", status_code=303, opt={"can": "connections.manage"})
     async def disconnect(
         self,
         db: NamedDependency[Database],

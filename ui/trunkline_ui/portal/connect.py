@@ -60,6 +60,7 @@ class ConnectPages(Controller):
     @post(
         "/portal/connections/start",
         status_code=303,
+        opt={"can": "connections.manage"},
         exception_handlers={ConflictError: told("/portal/connect"), NotFoundError: told("/portal/connect")},
     )
     async def start(
