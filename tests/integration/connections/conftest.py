@@ -147,7 +147,7 @@ async def connections(db, make_service, events) -> ConnectionService:
     return service
 
 
-@post("/portal/connections/start", status_code=303)
+@post("/portal/connections/start", status_code=303, opt={"can": "connections.manage"})
 async def start(
     request: Request[Any, Any, Any],
     db: NamedDependency[Database],
