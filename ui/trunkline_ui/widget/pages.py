@@ -86,7 +86,7 @@ def popup(
             "title": title,
             "message": message,
             "ok": ok,
-            "nonce": nonce,
+            "trip_nonce": nonce,
             "code": code,
             "connection_id": connection_id,
             "account": account,
