@@ -30,6 +30,8 @@ LEEWAY = 60
 LONGEST_TOKEN = 16 * 1024
 """Characters, looked at before anything is decoded."""
 KEEP_SECONDS = 3600
+FRESH_SECONDS = 60
+"""Between two questions for keys that strangers' tokens can cause."""
 SECONDS = 15.0
 SCOPE = "openid email profile"
 
@@ -163,9 +165,9 @@ class OidcProvider:
         return found
 
     async def keys(self, *, fresh: bool = False) -> KeySet:
-        """The provider's signing keys; `fresh` asks again, at most once a minute."""
+        """The provider's signing keys; `fresh` asks again, if not just asked."""
         age = time.monotonic() - self._keys[0] if self._keys else KEEP_SECONDS
-        if self._keys and age < (60 if fresh else KEEP_SECONDS):
+        if self._keys and age < (FRESH_SECONDS if fresh else KEEP_SECONDS):
             return self._keys[1]
         document = await self._get((await self.metadata()).jwks_uri)
         listed = document.get("keys")
