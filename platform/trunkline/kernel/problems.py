@@ -3,6 +3,7 @@
 An unexpected error is logged with the request's id; the answer says the id and nothing else.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ PROBLEM = "application/problem+json"
 API = "/v1"
 
 _log = structlog.get_logger("trunkline.web")
+
+_QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*", re.DOTALL)
 
 _CODES = {
     400: "bad_input",
@@ -182,7 +185,9 @@ def _summary(errors: list[FieldError]) -> str:
 
 
 def _sentence(text: str) -> str:
+    """Of msgspec's words those that quote no value: a field in the wrong place may hold a secret."""
     text = text.partition(" - at `$")[0].strip() or "The request cannot be read"
+    text = _QUOTED.sub(r"\1", text)
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
