@@ -29,7 +29,7 @@ from trunkline.runs.provider import ProviderClient
 from trunkline.runs.service import RunService
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import key_provider
 from trunkline.vault.service import Vault
 from trunkline.work.lease import Handler
 from trunkline.work.queue import WorkQueue
@@ -93,7 +93,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
     db = Database(settings.database_url, application=application)
     valkey = Redis.from_url(settings.valkey_url, socket_timeout=2, socket_connect_timeout=2)
     endpoints, egress = Endpoints(settings), Egress(settings)
-    vault, work = Vault(LocalKeyFile(settings.wrapping_key_file)), WorkQueue(valkey)
+    vault, work = Vault(key_provider(settings)), WorkQueue(valkey)
     evaluator = Evaluator(EVALUATORS)
     mapper = RecipeMapper(evaluator)
     runs = RunService(work, vault)

@@ -8,13 +8,24 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint, false, func
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
 from trunkline_tenants.permissions import MemberRole, StaffRole
 
 ChallengeKind = Literal["code", "oidc"]
+
+_KEYS = ["data_keys.tenant_id", "data_keys.version"]
 
 
 class Tenant(Base):
@@ -84,7 +95,10 @@ class SecondFactor(TenantTable, Base):
     """An authenticator app's secret, under the operator's tenant. Counts once `confirmed_at` is set."""
 
     __tablename__ = "second_factors"
-    __table_args__ = (Index("ix_second_factors_user", "user_id"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
+        Index("ix_second_factors_user", "user_id"),
+    )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     secret: Mapped[bytes]

@@ -74,6 +74,7 @@ def _configured(settings: Settings) -> list[Finding]:
         value = getattr(settings, field)
         if value != getattr(default, field):
             shown = place(value) if field in {"database_url", "valkey_url"} else value
+            shown = "(hidden)" if field in {"wrapping_keys", "oidc_client_secret"} else shown
             changed.append(f"{variable(field)} = {shown}")
     findings = [Finding("note", "settings", "; ".join(changed) or "all at their defaults")]
     findings += [

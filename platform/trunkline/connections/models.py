@@ -9,12 +9,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
 
+_KEYS = ["data_keys.tenant_id", "data_keys.version"]
+
 
 class OAuthClient(TenantTable, Base):
     """A registration at a provider; the operator's serves every tenant that brings none of its own."""
 
     __tablename__ = "oauth_clients"
-    __table_args__ = (UniqueConstraint("tenant_id", "connector"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
+        UniqueConstraint("tenant_id", "connector"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     connector: Mapped[str]
@@ -62,6 +67,7 @@ class Credential(TenantTable, Base):
 
     __tablename__ = "credentials"
     __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
         ForeignKeyConstraint(
             ["tenant_id", "connection_id"],
             ["connections.tenant_id", "connections.id"],
@@ -103,6 +109,7 @@ class UnconfirmedCredential(TenantTable, Base):
 
     __tablename__ = "unconfirmed_credentials"
     __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
         ForeignKeyConstraint(
             ["tenant_id", "connection_id"],
             ["connections.tenant_id", "connections.id"],
@@ -127,6 +134,7 @@ class Authorization(TenantTable, Base):
 
     __tablename__ = "authorizations"
     __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
         UniqueConstraint("tenant_id", "state_hash"),
         Index("ix_authorizations_state", "state_hash"),
         ForeignKeyConstraint(

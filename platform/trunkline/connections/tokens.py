@@ -33,7 +33,8 @@ from trunkline.kernel.db import Database
 from trunkline.kernel.errors import NotFoundError
 from trunkline.kernel.principal import SYSTEM
 from trunkline.sdk.registry import Connectors
-from trunkline.vault.service import Box, Vault
+from trunkline.vault.box import Box
+from trunkline.vault.service import Vault
 
 SPARE_SECONDS = 30
 """A token with less left may end on its way; it is not given out."""

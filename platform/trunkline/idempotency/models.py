@@ -3,17 +3,22 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
+
+_KEYS = ["data_keys.tenant_id", "data_keys.version"]
 
 
 class IdempotentAnswer(TenantTable, Base):
     """What a deed answered; written in its transaction, so that neither is there without the other."""
 
     __tablename__ = "idempotent_answers"
-    __table_args__ = (Index("ix_idempotent_answers_due", "tenant_id", "expires_at"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
+        Index("ix_idempotent_answers_due", "tenant_id", "expires_at"),
+    )
 
     api_key_id: Mapped[UUID] = mapped_column(primary_key=True)
     """Keys do not meet: two callers may choose the same Idempotency-Key."""

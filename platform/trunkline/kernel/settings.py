@@ -43,6 +43,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """redis://..., or unix:///path; empty: the embedded server's."""
     key_file: Path | None = None
     """Wrapping key of the local key provider; default <data>/wrapping.key."""
+    key_provider: Literal["local-file", "environment", "aws-kms"] = "local-file"
+    """Who wraps the tenants' data keys."""
+    wrapping_keys: str = ""
+    """Of the key provider `environment`: "name:base64,name:base64", the first wraps."""
+    kms_key: str = ""
+    """Of the key provider `aws-kms`: id, ARN or alias."""
+    kms_endpoint: str = ""
+    tenant_keys: Path | None = None
+    """Folder of the tenants' own keys, seen by every process; default beside the wrapping key file."""
     sandbox_url: str = ""
     """Origin of the sandbox. Set: connectors talk to it and plain http to it is allowed."""
     product_url: str = ""
@@ -84,6 +93,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def wrapping_key_file(self) -> Path:
         return self.key_file or self.data / "wrapping.key"
+
+    @property
+    def tenant_key_folder(self) -> Path:
+        return self.tenant_keys or self.wrapping_key_file.with_name(f"{self.wrapping_key_file.name}.tenants")
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

@@ -11,6 +11,8 @@ from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 _CONNECTION = ["connections.tenant_id", "connections.id"]
 
+_KEYS = ["data_keys.tenant_id", "data_keys.version"]
+
 
 class Stream(TenantTable, Base):
     """A stream of a connection: where its reading stands, how it fares.
@@ -91,7 +93,10 @@ class Record(TenantTable, Base):
     """A provider's document as received, sealed; `fingerprint` tells whether it changed."""
 
     __tablename__ = "records"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
+        ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),
+    )
 
     connection_id: Mapped[UUID] = mapped_column(primary_key=True)
     stream: Mapped[str] = mapped_column(primary_key=True)

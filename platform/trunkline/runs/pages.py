@@ -25,7 +25,8 @@ from trunkline.runs.provider import Item
 from trunkline.runs.service import document_context
 from trunkline.runs.writes import Place, RecordWrite, SealedRecord
 from trunkline.sdk.manifest import Deletions, point
-from trunkline.vault.service import Box
+from trunkline.vault.box import Box
+from trunkline.vault.service import Vault
 from trunkline.work.lease import Lease
 
 REMAP_BATCH = 200
@@ -36,6 +37,8 @@ class Prepared(msgspec.Struct, kw_only=True):
     """A page, ready to be written."""
 
     records: list[RecordWrite] = []
+    key_version: int = 0
+    """What they are sealed with."""
     gone: list[tuple[str, Any]] = []
     """(external id, when)"""
     outcomes: list[Outcome] = []
@@ -55,7 +58,7 @@ class PageWriter:
         *,
         db: Database,
         mapper: RecipeMapper,
-        box: Box,
+        vault: Vault,
         lease: Lease,
         place: Place,
         run_id: UUID,
@@ -63,7 +66,7 @@ class PageWriter:
     ) -> None:
         self._db = db
         self._mapper = mapper
-        self._box = box
+        self._vault = vault
         self._lease = lease
         self._place = place
         self._run_id = run_id
@@ -74,12 +77,13 @@ class PageWriter:
         ids = [item.external_id for item in items]
         async with self._db.tenant(self._place.tenant_id) as session:
             held = await writes.held_records(session, self._place, ids) if ids else {}
-        made = Prepared(counters={"pages": 1, "fetched": len(items)})
+            box = await self._vault.box(session, self._place.tenant_id)
+        made = Prepared(counters={"pages": 1, "fetched": len(items)}, key_version=box.version)
         changed: list[Item] = []
         created = revived = 0
         for item in items:
             document = strictjson.canonical(item.document)
-            fingerprint = self._box.fingerprint(document)
+            fingerprint = box.fingerprint(document)
             before = held.get(item.external_id)
             if before == (fingerprint, False):
                 if map_all:
@@ -88,7 +92,7 @@ class PageWriter:
             created += before is None
             revived += before is not None and before[1]
             changed.append(item)
-            sealed = self._box.seal(document, self._context(item.external_id))
+            sealed = box.seal(document, self._context(item.external_id))
             made.records.append(RecordWrite(item.external_id, fingerprint, sealed, item.modified_at))
         made.live = created + revived
         made.counters |= {
@@ -120,15 +124,16 @@ class PageWriter:
         """The next held records, mapped anew, and where to go on; None: these were the last."""
         async with self._db.tenant(self._place.tenant_id) as session:
             batch = await writes.live_records(session, self._place, after or "", REMAP_BATCH)
+            box = await self._vault.box(session, self._place.tenant_id)
         made = Prepared(counters={})
-        await self._map(made, [(record.external_id, self._open(record)) for record in batch])
+        await self._map(made, [(record.external_id, self._open(box, record)) for record in batch])
         return made, batch[-1].external_id if len(batch) == REMAP_BATCH else None
 
     async def commit(self, page: Prepared, checkpoint: Checkpoint, *, waiting: bool) -> None:
         """All of it, or nothing. Raises LeaseLostError and RunStoppedError, having written nothing."""
         place, run_id = self._place, self._run_id
         async with self._db.tenant(place.tenant_id) as session:
-            await writes.put_records(session, place, run_id, self._box.version, page.records)
+            await writes.put_records(session, place, run_id, page.key_version, page.records)
             await writes.bury_records(session, place, run_id, page.gone)
             gone = [external_id for external_id, _ in page.gone]
             held = await writes.held_entities(session, place, page.mapped) if page.mapped else {}
@@ -176,8 +181,8 @@ class PageWriter:
                 )
             )
 
-    def _open(self, record: SealedRecord) -> dict[str, Any]:
-        opened = self._box.open(record.document, record.key_version, self._context(record.external_id))
+    def _open(self, box: Box, record: SealedRecord) -> dict[str, Any]:
+        opened = box.open(record.document, record.key_version, self._context(record.external_id))
         document: dict[str, Any] = msgspec.json.decode(opened)
         return document
 

@@ -22,6 +22,7 @@ from trunkline.runs.schemas import (
     StreamView,
     Trigger,
 )
+from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 
@@ -246,12 +247,12 @@ class RunService:
             raise NotFoundError
         row, sealed, version = found
         box = await self._vault.box(session, tenant_id)
-        place = (session, tenant_id, connection_id, stream, external_id)
+        key = (session, tenant_id, connection_id, stream, external_id)
         return RecordDetail(
             record=row,
-            document=strictjson.decode(box.open(sealed, version, document_context(*place[2:]))),
-            entities=await repository.entities_of_record(*place),
-            quarantine=await repository.quarantine_of_record(*place),
+            document=strictjson.decode(box.open(sealed, version, document_context(*key[2:]))),
+            entities=await repository.entities_of_record(*key),
+            quarantine=await repository.quarantine_of_record(*key),
         )
 
     # -- inside -----------------------------------------------------------------------------
@@ -366,4 +367,4 @@ class RunService:
 
 def document_context(connection_id: UUID, stream: str, external_id: str) -> str:
     """What a sealed document is bound to."""
-    return f"records/{connection_id}/{stream}/{external_id}"
+    return place("records", connection_id, stream, external_id, field="document")

@@ -78,12 +78,11 @@ class SyncHandler:
                     outcome = Done()
                     await lease.finish(session, outcome)
                     return outcome
-                box = await self._vault.box(session, place.tenant_id)
             begun = found
             writer = PageWriter(
                 db=self._db,
                 mapper=self._mapper,
-                box=box,
+                vault=self._vault,
                 lease=lease,
                 place=place,
                 run_id=begun.run_id,

@@ -17,7 +17,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 from trunkline_connectors.catalogue import manifests

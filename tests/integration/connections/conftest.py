@@ -30,7 +30,7 @@ from trunkline.sandbox.app import create_sandbox
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.simulator_oauth import OAuthClient
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
 from trunkline.web import create_app
 from trunkline.work.queue import WorkQueue

@@ -21,7 +21,7 @@ from trunkline.kernel.errors import ConflictError
 from trunkline.kernel.principal import Principal
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.simulator_oauth import OAuthClient
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
 from trunkline_connectors.catalogue import manifests
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator

@@ -81,7 +81,7 @@ async def test_the_runtime_roles_own_nothing_and_bypass_nothing(db: Database) ->
         )
         found = {row[0]: tuple(row[1:]) for row in rows}
         assert found == dict.fromkeys(
-            ("trunkline_app", "trunkline_system", "trunkline_console"), (False,) * 5 + (0,)
+            ("trunkline_app", "trunkline_system", "trunkline_console", "trunkline_shred"), (False,) * 5 + (0,)
         )
         assert (await session.execute(text("SELECT current_user"))).scalar() == "trunkline_app"
 

@@ -32,7 +32,7 @@ from trunkline.runs.events import RunEvents
 from trunkline.runs.jobs import handlers
 from trunkline.runs.provider import ProviderClient
 from trunkline.runs.schemas import RunView
-from trunkline.runs.service import RunService
+from trunkline.runs.service import RunService, document_context
 from trunkline.sandbox.app import create_sandbox
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.manifest import Manifest, Rate
@@ -40,7 +40,7 @@ from trunkline.sdk.registry import Connectors
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_faults import RateWindow
 from trunkline.sdk.simulator_oauth import Grant, OAuthClient
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
 from trunkline.work.dispatcher import Dispatcher
 from trunkline.work.executor import Executor
@@ -314,7 +314,7 @@ class Connected:
                     box.open(
                         row.document,
                         row.key_version,
-                        f"records/{self.connection_id}/{row.stream}/{row.external_id}",
+                        document_context(self.connection_id, row.stream, row.external_id),
                     )
                 )
                 for row in rows

@@ -17,7 +17,7 @@ from trunkline.runs.provider import ProviderClient
 from trunkline.runs.service import RunService
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
-from trunkline.vault.provider import LocalKeyFile
+from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 from trunkline.work.worker import run_worker

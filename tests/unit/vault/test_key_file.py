@@ -1,9 +1,12 @@
 import stat
+from uuid import UUID
 
 import pytest
 
 from trunkline.vault.errors import KeyFileError, WrappingKeyError
-from trunkline.vault.provider import LocalKeyFile, Wrapped
+from trunkline.vault.providers import KeyContext, LocalKeyFile, Wrapped
+
+HERE = KeyContext(UUID(int=1), 1)
 
 
 def test_a_missing_file_is_made_private_and_read_again(tmp_path):
@@ -41,12 +44,31 @@ def test_a_link_is_not_followed(tmp_path):
 
 async def test_wrapping_is_bound_to_its_context_and_its_key(tmp_path):
     mine, other = LocalKeyFile(tmp_path / "a.key"), LocalKeyFile(tmp_path / "b.key")
-    wrapped = await mine.wrap(b"k" * 32, b"here")
-    assert await mine.unwrap(wrapped, b"here") == b"k" * 32
+    wrapped = await mine.wrap(b"k" * 32, HERE)
+    assert await mine.unwrap(wrapped, HERE) == b"k" * 32
     assert b"k" * 32 not in wrapped.blob
     with pytest.raises(WrappingKeyError, match="altered or belongs to another tenant"):
-        await mine.unwrap(wrapped, b"there")
+        await mine.unwrap(wrapped, KeyContext(UUID(int=1), 2))
     with pytest.raises(WrappingKeyError, match=f"{mine.key_id}.*{other.key_id}"):
-        await other.unwrap(wrapped, b"here")
+        await other.unwrap(wrapped, HERE)
     with pytest.raises(WrappingKeyError, match="altered"):
-        await other.unwrap(Wrapped(other.key_id, wrapped.blob), b"here")
+        await other.unwrap(Wrapped(other.key_id, wrapped.blob), HERE)
+
+
+async def test_a_rotation_keeps_the_old_key_for_unwrapping_and_other_processes_notice(tmp_path):
+    path = tmp_path / "wrapping.key"
+    mine, other = LocalKeyFile(path), LocalKeyFile(path)
+    old = await mine.wrap(b"k" * 32, HERE)
+    name = await mine.rotate()
+    assert list(await mine.held()) == [name, old.key_id]
+    assert await mine.unwrap(old, HERE) == b"k" * 32
+    new = await mine.wrap(b"n" * 32, HERE)
+    assert new.key_id == name
+    assert await other.unwrap(new, HERE) == b"n" * 32
+    await mine.rotate()
+    assert (await other.wrap(b"o" * 32, HERE)).key_id == await mine.current()
+    await mine.forget([old.key_id])
+    with pytest.raises(WrappingKeyError, match=old.key_id):
+        await LocalKeyFile(path).unwrap(old, HERE)
+    assert await LocalKeyFile(path).unwrap(new, HERE) == b"n" * 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -220,7 +220,7 @@ async def policies_are_ours(db: asyncpg.Connection) -> list[str]:
     )
     live: dict[Any, Any] = {}
     for table, name, permissive, roles, command, using, check in rows:
-        live[(table, name)] = (command, " ".join(roles), using, check)
+        live[(table, name)] = (command, " ".join(roles), using and " ".join(using.split()), check)
         if permissive != "PERMISSIVE":
             live[(table, name)] += (permissive,)
     wanted: dict[Any, Any] = {}

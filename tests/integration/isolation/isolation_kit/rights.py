@@ -4,7 +4,7 @@ A migration that adds a table, a function or a trigger adds it here, or the cata
 """
 
 ALL = "SELECT INSERT UPDATE DELETE"
-ROLES = ("trunkline_app", "trunkline_system", "trunkline_console")
+ROLES = ("trunkline_app", "trunkline_system", "trunkline_console", "trunkline_shred")
 
 INSTALLATION = {
     "alembic_version": "the migrations' own",
@@ -24,7 +24,7 @@ APP = {
     "connect_sessions": ALL,
     "connections": ALL,
     "credentials": ALL,
-    "data_keys": "SELECT INSERT UPDATE",
+    "data_keys": ALL,
     "declared_models": "SELECT INSERT",
     "entities": ALL,
     "idempotent_answers": ALL,
@@ -42,6 +42,7 @@ APP = {
     "refresh_intents": ALL,
     "runs": "SELECT INSERT UPDATE",
     "second_factors": ALL,
+    "shreddings": "SELECT INSERT UPDATE",
     "streams": ALL,
     "tenants": "SELECT",
     "unconfirmed_credentials": ALL,
@@ -57,6 +58,7 @@ SYSTEM = {
     "connections": "SELECT(account_id) SELECT(id) SELECT(oauth_client_id) SELECT(state) SELECT(tenant_id)",
     "login_sessions": ALL,
     "members": ALL,
+    "shreddings": "SELECT",
     "tenants": "SELECT INSERT UPDATE",
     "users": "SELECT INSERT UPDATE",
     "work": (
@@ -87,7 +89,19 @@ CONSOLE = {
     ),
 }
 
-RIGHTS = {"trunkline_app": APP, "trunkline_system": SYSTEM, "trunkline_console": CONSOLE}
+KEPT = {"audit_entries", "audit_heads", "shreddings"}
+"""A tenant's rows that outlive it: what was done, and that it was shredded."""
+
+SHRED = dict.fromkeys({*APP, "api_keys", "login_sessions"} - KEPT, "SELECT DELETE") | {
+    "shreddings": "SELECT(finished_at) SELECT(keys_destroyed_at) SELECT(tenant_id)"
+}
+
+RIGHTS = {
+    "trunkline_app": APP,
+    "trunkline_system": SYSTEM,
+    "trunkline_console": CONSOLE,
+    "trunkline_shred": SHRED,
+}
 
 SCOPE = "(tenant_id = ( SELECT trunkline_tenant() AS trunkline_tenant))"
 
@@ -106,14 +120,32 @@ POLICIES = {
         None,
     ),
 }
-"""Those beside the three regular ones: command, role, using, with check."""
+"""Those beside the regular ones: command, role, using, with check."""
+
+_UNDER_WAY = (
+    "(EXISTS ( SELECT FROM shreddings s WHERE ((s.tenant_id = ( SELECT trunkline_tenant() AS trunkline_tenant))"
+    " AND (s.keys_destroyed_at IS NOT NULL) AND (s.finished_at IS NULL))))"
+)
+POLICIES |= {
+    (table, "shred"): ("ALL", "trunkline_shred", f"({SCOPE} AND {_UNDER_WAY})", None)
+    for table in set(SHRED) - {"shreddings", "tenants"}
+}
+POLICIES |= {
+    ("shreddings", "shred"): ("SELECT", "trunkline_shred", SCOPE, None),
+    ("tenants", "shred"): (
+        "ALL",
+        "trunkline_shred",
+        f"({SCOPE.replace('tenant_id', 'id', 1)} AND {_UNDER_WAY})",
+        None,
+    ),
+}
 
 FUNCTIONS = {
     "trunkline_audit_chain": set[str](),
     "trunkline_audit_forward": set[str](),
     "trunkline_audit_hash": {"trunkline_app", "trunkline_system"},
     "trunkline_audit_refuse": set[str](),
-    "trunkline_tenant": {"trunkline_app"},
+    "trunkline_tenant": {"trunkline_app", "trunkline_shred"},
 }
 """Every function, with the runtime roles that may call it. None runs with its owner's rights."""
 
