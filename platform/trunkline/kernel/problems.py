@@ -143,6 +143,8 @@ def describe(
         status, code = 500, "internal_error"
         detail = "Something broke on our side. Tell support the request_id if it happens again."
         _log.error("unexpected_error", path=_route(request.scope), exc_info=error)
+    if status == 413 or "transfer-encoding" in request.headers:
+        headers["connection"] = "close"  # or the server would go on to read what nobody wants
     if status == 401 and is_api(request.scope):
         headers.setdefault("www-authenticate", 'Bearer realm="trunkline"')
     problem = Problem(

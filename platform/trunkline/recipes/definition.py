@@ -64,7 +64,7 @@ def decode(data: bytes | str) -> RecipeDefinition:
     try:
         return convert(strictjson.decode(data, unique_keys=True))
     except strictjson.JSONLimitError as error:
-        raise InvalidDefinitionError([DefinitionError("", str(error))]) from None
+        raise InvalidDefinitionError([DefinitionError(error.path, str(error))]) from None
 
 
 def convert(raw: Any) -> RecipeDefinition:

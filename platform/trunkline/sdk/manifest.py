@@ -188,12 +188,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return next((recipe for recipe in self.recipes if recipe.key == key), None)
 
 
+MANIFEST_LIMIT = 256 * 1024
+"""Bytes; the longest of ours has 15,000."""
+
+
 def load_manifest(path: Path) -> Manifest:
-    """Raises ManifestError."""
+    """Raises ManifestError, whatever the file holds."""
     try:
-        manifest = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        with path.open("rb") as file:
+            raw = file.read(MANIFEST_LIMIT + 1)
+        if len(raw) > MANIFEST_LIMIT:
+            raise ManifestError(f"{path}: is larger than {MANIFEST_LIMIT} bytes.")
+        manifest = msgspec.convert(tomllib.loads(raw.decode()), Manifest)
+    except RecursionError as error:
+        raise ManifestError(f"{path}: is nested too deeply.") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{path}: {error}") from error
+    except ValueError as error:  # Python converts no number of thousands of digits
+        raise ManifestError(f"{path}: holds a number that cannot be used: {error}") from error
     try:
         check_hosts(manifest.hosts)
     except ValueError as error:

@@ -124,7 +124,7 @@ def test_any_definition_survives_json_and_validation_never_crashes(definition):
             "mappings.0.srouce",
             "no field",
         ),
-        ('{"stream": "a", "stream": "b"}', "", "twice"),
+        ('{"stream": "a", "stream": "b"}', "stream", "twice"),
         ("{", "", "Not valid JSON"),
     ],
 )
