@@ -4,12 +4,9 @@
 every function, and shows that a hole would be seen.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import asyncpg
 import pytest
 from isolation_kit.attack import Tally, attack_routes, try_route, unchanged
 from isolation_kit.machine import attack_sequences
@@ -34,36 +31,9 @@ from litestar.params import FromPath
 from sqlalchemy import select, text
 
 from trunkline.connections.models import Connection
-from trunkline.kernel.embedded import EmbeddedServers
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
-
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run[Any]]:
-    """An event loop of this module's own, beside the one of other tests: one world for all of them."""
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        yield runner.run
-
-
-@pytest.fixture(scope="module")
-def world(
-    run: Run[Any], servers: EmbeddedServers, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    async def admin(statement: str) -> None:
-        connection = await asyncpg.connect(servers.postgres.url_of("postgres"))
-        await connection.execute(statement)
-        await connection.close()
-
-    run(admin(f"create database attacked template {migrated}"))
-    folder: Path = tmp_path_factory.mktemp("attacked")
-    made = run(
-        World.create(servers.postgres.url_of("attacked"), f"unix://{servers.valkey.socket}?db=0", folder)
-    )
-    yield made
-    run(made.close())
-    run(admin("drop database attacked with (force)"))
 
 
 def test_no_route_tells_of_another_tenant(world: World, run: Run[Any]) -> None:
