@@ -45,9 +45,10 @@ class ConnectionController(Controller):
         principal: NamedDependency[Principal],
         data: JSONBody[ConfirmIn],
     ) -> Response[ConnectionOut]:
-        """`code` as the widget's `connected` event carried it: good once, for ten minutes.
+        """`code` as the widget's `connected` event carried it: good once, for a little under ten minutes.
 
-        Until this call the connection is `pending` and nothing is read from the account.
+        Until this call a new connection is `pending` and nothing is read from the account; a reconnected one
+        goes on with the access it had.
         """
 
         async def deed(session: AsyncSession) -> ConnectionOut:
