@@ -24,6 +24,7 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, UnprocessableError
 from trunkline.kernel.principal import Principal
+from trunkline.vault.sealed import place as sealed_place
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 
@@ -149,7 +150,7 @@ ONCE = {"once": Provide(provide_once, sync_to_thread=False)}
 
 
 def _context(place: Place) -> str:
-    return f"idempotent_answers/{place.api_key_id}/{place.key_hash.hex()}/body"
+    return sealed_place("idempotent_answers", place.api_key_id, place.key_hash, field="body")
 
 
 def _number(place: Place) -> int:
