@@ -9,6 +9,8 @@ import click
 
 from trunkline.cli.bench import add_bench
 from trunkline.cli.failures import Failure, SentenceGroup
+from trunkline.cli.keys import add_keys
+from trunkline.cli.tenants import add_tenants
 from trunkline.kernel.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def build(composition: "Composition") -> click.Group:
     _add_processes(cli, composition)
     _add_database(cli, composition)
     _add_doctor(cli)
+    add_keys(cli)
+    add_tenants(cli, composition)
     add_bench(cli)
     return cli
 

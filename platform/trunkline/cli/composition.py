@@ -33,5 +33,7 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
     product_app: Callable[[Settings], Any]
     seed_demo: Callable[[Settings], Awaitable[Sequence[Doorway]]]
     """Idempotent; called after the migrations."""
+    connectors: Callable[[], Any] = dict
+    """The registry of connectors."""
     command: tuple[str, ...] = (sys.executable, "-m", "trunkline.main")
     """How `up` starts its children: this, then the name of a subcommand."""

@@ -3,9 +3,11 @@
 import base64
 import binascii
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from trunkline.vault.errors import KeyFileError
@@ -63,6 +65,14 @@ def write_private(path: Path, content: bytes, what: str, *, replace: bool = Fals
         sync_folder(path.parent)
     except OSError as error:
         raise KeyFileError(f"{what} {path} cannot be written: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time; for changes that read first."""
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sync_folder(folder: Path) -> None:

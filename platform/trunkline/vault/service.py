@@ -57,6 +57,8 @@ class Vault:
         back is never used again, and another process's rotation counts at once. Raises WrappingKeyError,
         TenantShreddedError, KeyProviderError.
         """
+        if self.provider.tenant_keys.destroyed(tenant_id):  # also for keys that are still remembered
+            raise TenantShreddedError("This tenant was shredded: its keys were destroyed on purpose.")
         rows = await repository.versions(session, tenant_id)
         if not rows:
             await self._add(session, tenant_id, 1, secrets.token_bytes(MATERIAL_BYTES), make=True)

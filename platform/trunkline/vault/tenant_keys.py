@@ -22,6 +22,8 @@ class TenantKeys(Protocol):
         """32 bytes. TenantShreddedError once destroyed; WrappingKeyError where there is none."""
         ...
 
+    def destroyed(self, tenant_id: UUID) -> bool: ...
+
     def destroy(self, tenant_id: UUID) -> None:
         """For ever, also for keys to come under this tenant. Idempotent."""
         ...
@@ -36,7 +38,7 @@ class TenantKeyFolder:
     def get(self, tenant_id: UUID, *, make: bool = False) -> bytes:
         path = self._path(tenant_id)
         for chance in (make, False):
-            if self._destroyed(tenant_id).exists():
+            if self.destroyed(tenant_id):
                 raise TenantShreddedError("This tenant was shredded: its key was destroyed on purpose.")
             content = read_private(path, "The tenant's key file")
             if content is not None:
@@ -54,10 +56,13 @@ class TenantKeyFolder:
             "(TRUNKLINE_TENANT_KEYS); if it was lost, restore it from its backup."
         )
 
+    def destroyed(self, tenant_id: UUID) -> bool:
+        return self._mark(tenant_id).exists()
+
     def destroy(self, tenant_id: UUID) -> None:
         """The mark goes first: a crash in between leaves a tenant without a key, never one with a new key."""
         mark = f"destroyed {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode()
-        write_private(self._destroyed(tenant_id), mark, "The mark of a destroyed key")
+        write_private(self._mark(tenant_id), mark, "The mark of a destroyed key")
         path = self._path(tenant_id)
         try:
             with path.open("r+b") as file:  # on disks that write in place this is the last of it
@@ -78,5 +83,5 @@ class TenantKeyFolder:
     def _path(self, tenant_id: UUID) -> Path:
         return self._folder / f"{tenant_id}.key"
 
-    def _destroyed(self, tenant_id: UUID) -> Path:
+    def _mark(self, tenant_id: UUID) -> Path:
         return self._folder / f"{tenant_id}.destroyed"

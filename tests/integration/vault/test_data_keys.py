@@ -38,11 +38,6 @@ asyncio.run(main())
 TOKEN = place("credentials", 7, field="access_token")
 
 
-@pytest.fixture
-def vault(tmp_path):
-    return Vault(LocalKeyFile(tmp_path / "wrapping.key"))
-
-
 async def test_two_processes_that_make_the_first_key_at_once_end_with_one(db, database_url, tmp_path):
     key, tenant = tmp_path / "wrapping.key", uuid4()
     children = [

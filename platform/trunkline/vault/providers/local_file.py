@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trunkline.vault.box import KEY_BYTES
 from trunkline.vault.errors import KeyFileError, WrappingKeyError
-from trunkline.vault.files import decoded_key, read_private, write_private
+from trunkline.vault.files import decoded_key, locked, read_private, write_private
 from trunkline.vault.providers.protocol import KeyContext, Wrapped
 from trunkline.vault.providers.ring import Ring, name_of
 from trunkline.vault.tenant_keys import TenantKeyFolder
@@ -59,13 +59,14 @@ class LocalKeyFile:
         return list(self._ring.names)
 
     async def rotate(self) -> str:
-        keys = self._load()
-        self._replace([secrets.token_bytes(KEY_BYTES), *keys])
+        with locked(self._path):
+            self._replace([secrets.token_bytes(KEY_BYTES), *self._load()])
         return self.key_id
 
     async def forget(self, keys: Sequence[str]) -> None:
-        held = self._load()
-        self._replace([held[0], *(key for key in held[1:] if name_of(key) not in keys)])
+        with locked(self._path):
+            held = self._load()
+            self._replace([held[0], *(key for key in held[1:] if name_of(key) not in keys)])
 
     def _replace(self, keys: Sequence[bytes]) -> None:
         write_private(self._path, _written(keys), WHAT, replace=True)
