@@ -202,6 +202,7 @@ cli = build(
         sandbox_app=sandbox_app,
         product_app=product_app,
         seed_demo=seed_demo,
+        connectors=connectors,
     )
 )
 
