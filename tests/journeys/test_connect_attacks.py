@@ -332,3 +332,21 @@ async def test_a_victim_who_follows_the_attackers_link_connects_nothing(
     assert active(demo, "mallory", "victor") == []
     assert state(demo, "mallory", session) == "redeemed"
     assert await attacker.evaluate("window.events.map(([name]) => name)") == ["ready"]
+
+
+async def test_an_owner_brings_the_organisations_own_app(demo, organisation, portal, open_page, check, shoot):
+    await organisation("ownapp", "Ownapp")
+    page = await open_page()
+    await portal.sign_in(page, "owner@ownapp.example")
+    await page.goto(f"{demo.origin}/portal/connect")
+    await page.get_by_role("link", name="Connect through your own app").click()
+    await check(page)
+    await page.get_by_label("Client ID").fill("own-app-1")
+    await page.get_by_label("Secret").fill("a secret of its own")
+    await page.get_by_role("button", name="Use your own app").click()
+    await expect(page.get_by_text("through your own app from now on")).to_be_visible()
+    assert "a secret of its own" not in await page.content()
+    await check(page)
+    await shoot(page, "own-apps")
+    await page.get_by_role("button", name="Go back to our app").click()
+    await expect(page.get_by_text("is forgotten")).to_be_visible()
