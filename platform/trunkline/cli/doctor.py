@@ -42,7 +42,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine(settings: Settings) -> list[Finding]:
     """Changes nothing; starts embedded servers that have data but do not run, for as long as it takes."""
-    findings = [_python(), *_configured(settings), *_folder(settings), _key_file(settings)]
+    findings = [_python(), *_configured(settings), *_folder(settings), _wrapping_keys(settings)]
     with ExitStack() as stack:
         findings += _servers(settings, stack)
     return [*findings, *_ports(settings)]
@@ -108,6 +108,19 @@ def _folder(settings: Settings) -> list[Finding]:
     advice = "" if state == "good" else ": make room before PostgreSQL has to stop"
     findings.append(Finding(state, "disk", f"{free / 1024**3:.1f} GiB free{advice}"))
     return findings
+
+
+def _wrapping_keys(settings: Settings) -> Finding:
+    if settings.key_provider == "local-file":
+        return _key_file(settings)
+    from trunkline.vault.errors import VaultError
+    from trunkline.vault.providers import key_provider
+
+    try:
+        current = asyncio.run(key_provider(settings).current())
+    except VaultError as error:
+        return Finding("wrong", "wrapping key", str(error))
+    return Finding("good", "wrapping key", f"{current}, held by {settings.key_provider}")
 
 
 def _key_file(settings: Settings) -> Finding:
