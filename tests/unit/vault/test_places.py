@@ -1,0 +1,28 @@
+"""What each caller seals under is what a rotation finds again from the row alone."""
+
+from uuid import UUID
+
+from trunkline.connections import clients, tokens, unconfirmed
+from trunkline.idempotency import repository as idempotency_repository
+from trunkline.idempotency import service as idempotency
+from trunkline.runs.service import document_context
+from trunkline.vault.sealed import SEALED, place
+from trunkline_tenants import second_factor
+
+ID, OTHER = UUID(int=5), UUID(int=6)
+
+
+def test_callers_and_rotation_name_the_same_place():
+    answer = idempotency_repository.Place(ID, OTHER, b"\x00/hash")
+    said = {
+        "credentials": (tokens._context(ID, "access_token"), (ID,), "access_token"),
+        "idempotent_answers": (idempotency._context(answer), (OTHER, b"\x00/hash"), "body"),
+        "oauth_clients": (clients._context("hubspot"), ("hubspot",), "secret"),
+        "records": (document_context(ID, "contacts", "a/b"), (ID, "contacts", "a/b"), "document"),
+        "second_factors": (second_factor._context(ID), (ID,), "secret"),
+        "unconfirmed_credentials": (unconfirmed._context(ID, "refresh_token"), (ID,), "refresh_token"),
+    }
+    for table, (context, row, field) in said.items():
+        assert context == place(table, *row, field=field)
+    # authorizations: spelt where it is sealed, and opened again within ten minutes or never
+    assert said.keys() | {"authorizations"} == {one.table for one in SEALED}
