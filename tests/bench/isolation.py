@@ -15,9 +15,9 @@ from trunkline.kernel.embedded import EmbeddedServers
 from trunkline.kernel.migrate import upgrade
 
 KIT = Path(__file__).parents[1] / "integration" / "isolation"
-ROUTES, CALLS = 9_000, 43_000
+ROUTES, CALLS = 14_500, 37_000
 """Attempts over HTTP, and upon repositories and services."""
-SETS = 4
+SETS = 8
 """Rows of every kind that each of the two victims has."""
 EXAMPLES, STEPS = 20, 40
 
@@ -37,7 +37,7 @@ def _attack_routes(url: str, valkey: str, folder: str) -> Result:
     from isolation_kit.routes import attempts
     from isolation_kit.world import World
 
-    tally = Tally()
+    tally = Tally(_say)
     with asyncio.Runner() as runner:
         world = runner.run(World.create(url, valkey, Path(folder), sets=SETS))
         todo = attempts(world)[:ROUTES]
@@ -54,7 +54,7 @@ def _attack_methods(url: str, valkey: str, folder: str) -> Result:
     from isolation_kit.methods import attack_methods, calls, methods
     from isolation_kit.world import VICTIMS, World
 
-    tally = Tally()
+    tally = Tally(_say)
     with asyncio.Runner() as runner:
         world = runner.run(World.create(url, valkey, Path(folder), sets=SETS))
         before = {slug: runner.run(world.fingerprint(slug)) for slug in VICTIMS}
@@ -94,10 +94,9 @@ def run(say: Say) -> Figures:
         if any(job.returncode for job in jobs):
             raise Failure("An attack broke off; its error stands above.")
     results: list[Result] = [json.loads(text.splitlines()[-1]) for text in said]
-    leaks = [leak for _, found in results for leak in found]
-    for leak in leaks:
-        say(leak)
-    return Figures(figures={"attempts": sum(count for count, _ in results), "leaks": len(leaks)})
+    leaks = sum(len(found) for _, found in results)
+    say(f"{leaks} leaks")
+    return Figures(figures={"attempts": sum(count for count, _ in results), "leaks": leaks})
 
 
 ATTACKS = {"routes": _attack_routes, "methods": _attack_methods}

@@ -30,6 +30,8 @@ QUERIES = {
     "platform/trunkline/runs/provider.py": "notes a provider's answer on its connection, by tenant",
     "platform/trunkline/runs/service.py": "a stream's and a run's state, by tenant",
     "platform/trunkline/runs/writes.py": "a page's bulk statements, by tenant",
+    "platform/trunkline/vault/resealing.py": "the same statement for every sealed place of a list, by tenant",
+    "platform/trunkline/vault/shredding.py": "removes a tenant from every table, in a role that reaches only it",
     "platform/trunkline/web.py": "SELECT 1, to see whether the database answers",
     "platform/trunkline/work/backlog.py": "the dispatcher's, across tenants: its role sees no content",
     "tenants/trunkline_tenants/sessions.py": "login sessions, which belong to people and not to tenants",
@@ -37,6 +39,9 @@ QUERIES = {
 """Modules besides models.py and repositories that may build queries, each with its reason."""
 
 ACROSS = {
+    "platform/trunkline/cli/tenants.py": "which tenant a command means",
+    "platform/trunkline/vault/rotation.py": "the tenants whose keys are rotated",
+    "platform/trunkline/vault/settling.py": "which transactions are still open",
     "platform/trunkline/access/service.py": "whose connect session it is",
     "platform/trunkline/connections/unconfirmed.py": "whether a grant is shared before it is revoked",
     "platform/trunkline/connections/flow.py": "whose authorization a callback ends; whether a grant is shared",

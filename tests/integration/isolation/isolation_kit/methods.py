@@ -16,6 +16,7 @@ from collections.abc import Iterable as AbstractIterable
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence as AbstractSequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
@@ -110,7 +111,12 @@ def _likely(place: str) -> tuple[str, ...]:
     return tuple(UUIDS) if "external" not in place else ("external",)
 
 
-def _parameters(method: Method) -> Iterator[str]:
+@cache
+def _parameters(method: Method) -> tuple[str, ...]:
+    return tuple(_named(method))
+
+
+def _named(method: Method) -> Iterator[str]:
     for name, parameter in inspect.signature(method).parameters.items():
         if name not in {"session", "tenant_id"} and parameter.kind not in {
             inspect.Parameter.VAR_KEYWORD,
@@ -119,6 +125,7 @@ def _parameters(method: Method) -> Iterator[str]:
             yield name
 
 
+@cache
 def _hints(method: Any) -> dict[str, Any]:
     return get_type_hints(method, include_extras=False)
 
@@ -178,11 +185,17 @@ def _required(shape: Any) -> set[str]:
     return {field.name for field in msgspec.structs.fields(shape) if field.required}
 
 
+@cache
+def _needed(method: Method) -> set[str]:
+    parameters = inspect.signature(method).parameters.values()
+    return {one.name for one in parameters if one.default is inspect.Parameter.empty}
+
+
 def arguments(world: World, call: Call, ids: dict[str, str]) -> dict[str, Any]:
-    hints, signature = _hints(call.method), inspect.signature(call.method)
+    hints, needed = _hints(call.method), _needed(call.method)
     made = {}
     for name in _parameters(call.method):
-        if name in ids or signature.parameters[name].default is inspect.Parameter.empty:
+        if name in ids or name in needed:
             made[name] = make(hints[name], name, ids.get(name), world)
     return made
 

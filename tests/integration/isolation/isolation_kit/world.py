@@ -99,6 +99,7 @@ class World:
             data=folder,
             sandbox_url="http://127.0.0.1:9",
             access_log=False,
+            env="production",  # what development rereads at every page costs more than the attack
         )
         services = build_services(settings, connectors(), application="isolation")
         world = cls(settings, services, await asyncpg.connect(database_url))
