@@ -155,6 +155,16 @@ async def test_another_kind_of_body_is_refused_by_name(stand: Any, api: Any, nam
     assert await rows(stand) == before
 
 
+async def test_what_the_corpus_meets_is_described(api: Any) -> None:
+    paths = (await api.get("/schema/openapi.json")).json()["paths"]
+    for path, item in paths.items():
+        for method, operation in item.items():
+            met = {"400", "401", "403", "404"} | (set() if method == "get" else {"409", "413", "415"})
+            met |= {"422"} if method == "post" else set()
+            assert met <= set(operation["responses"]), (method, path)
+            assert "default" not in operation["responses"]
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "identity"])
 async def test_a_bomb_is_never_unpacked(api: Any, coding: str) -> None:
     zeros = b" " * 20 * MEBIBYTE

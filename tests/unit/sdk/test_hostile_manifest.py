@@ -49,9 +49,20 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, names: str) 
     assert names in found, found
 
 
-@pytest.mark.parametrize("raw", [b"\xff\xfe", b"\x00", GOOD.encode("utf-16"), b"# " + b"x" * MANIFEST_LIMIT])
-def test_no_text_and_too_much_text(tmp_path: Path, raw: bytes) -> None:
-    assert isinstance(read(tmp_path, raw), str)
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"\xff\xfe", "can't decode"),
+        (GOOD.encode("utf-16"), "can't decode"),
+        (b"\x00", "line 1"),
+        (GOOD.encode() + b"# " + b"x" * MANIFEST_LIMIT, "larger than"),
+    ],
+)
+def test_no_text_and_too_much_text(tmp_path: Path, raw: bytes, says: str) -> None:
+    found = read(tmp_path, raw)
+    assert isinstance(found, str)
+    assert says in found
+    assert "number" not in found
 
 
 @given(
