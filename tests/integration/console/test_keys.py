@@ -28,7 +28,9 @@ async def test_a_key_is_shown_once_and_works(rows: Any, chief: Any) -> None:
 
 
 async def test_a_key_for_one_tenant(rows: Any, people: Any, chief: Any) -> None:
-    answer = await chief.post("/console/keys", name="Only Globex", scope="one", tenant=" globex ", scopes="connect:write")
+    answer = await chief.post(
+        "/console/keys", name="Only Globex", scope="one", tenant=" globex ", scopes="connect:write"
+    )
     plain = set(PLAIN.findall(answer.text)).pop()
     principal = await rows.directory.authenticate_key(plain)
     assert principal is not None
