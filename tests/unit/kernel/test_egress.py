@@ -130,7 +130,7 @@ async def test_an_encoding_that_nobody_asked_for_is_refused() -> None:
             await client.get("https://api.example.com/")
 
 
-@pytest.mark.parametrize("data", [gzip.compress(b"a" * 5000)[:-9], b"not gzip at all"])
+@pytest.mark.parametrize("data", [gzip.compress(b"a" * 5000)[:-9], b"not gzip at all"], ids=["cut", "plain"])
 async def test_a_cut_or_damaged_packed_answer_is_no_answer(data: bytes) -> None:
     async with egress(packed(data)).client({"api.example.com"}) as client:
         with pytest.raises(httpx2.RemoteProtocolError):
