@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadgroup
 SOURCES := platform tenants connectors ui tests migrations
 
-.PHONY: help demo demo-reset test lint format types unit integration journeys constraints doctor clean chromium
+.PHONY: help demo demo-reset test lint format types unit integration journeys audit constraints doctor clean chromium
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ integration: $(VENV)/.dev ## Tests against real PostgreSQL and Valkey
 
 journeys: $(VENV)/.dev chromium ## Tests in a real browser
 	@$(PYTEST) tests/journeys
+
+audit: $(VENV)/audit/.ready ## Known holes in the pinned packages, and secrets in files and history; asks the network
+	@status=0; \
+		$(VENV)/audit/bin/python tests/audit/packages.py || status=1; \
+		$(VENV)/audit/bin/python tests/audit/secrets_kept.py || status=1; \
+		exit $$status
 
 constraints: $(VENV)/.dev ## Resolve constraints.txt anew for Python 3.11 to 3.14
 	@[ -x $(BIN)/uv ] || $(PIP) install uv
@@ -86,6 +92,15 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install -c constraints.txt -e '.[embedded]' --group dev
 	@touch $@ $(VENV)/.demo
+
+# Tools that look at the environment from outside it, so that their own packages are not judged with ours.
+$(VENV)/audit/.ready: pyproject.toml | $(BIN)/python
+	@echo "Installing the audit's tools ..."
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet install --group audit || { \
+		echo "The audit's tools could not be installed: it needs a package index that can be reached." >&2; exit 1; }
+	@touch $@
 
 # Journeys need a browser; where none can be installed they say so (and fail when CI is set).
 chromium:
