@@ -20,7 +20,6 @@ EXECUTORS = {"execute", "scalar", "scalars", "stream", "stream_scalars", "exec_d
 SESSIONS = {"session", "system", "console", "connection", "conn", "db"}
 
 QUERIES = {
-    "platform/trunkline/audit/pending.py": "writes the entries of a deed right before its commit",
     "platform/trunkline/health/across.py": "what the console reads of every tenant: its role is the limit",
     "platform/trunkline/health/issues.py": "two statements of issues, each by tenant",
     "platform/trunkline/kernel/db.py": "sets the scope itself",
@@ -60,8 +59,6 @@ CONSOLE = ("ui/trunkline_ui/console/",)
 """Where console sessions may be opened."""
 
 UNSCOPED = {
-    "platform/trunkline/audit/repository.py:_TENANTS": "tenants that have entries, for verifying every chain",
-    "platform/trunkline/audit/repository.py:heads": "the heads of all tenants, which are exported",
     "platform/trunkline/recipes/repository.py:_current": "its three callers name the tenant in its conditions",
     "platform/trunkline/vault/repository.py:shredded_slug": "a tenant that is gone has only its slug left",
     "tenants/trunkline_tenants/sessions.py:load": "a browser's session, whose tenant is read with it",
