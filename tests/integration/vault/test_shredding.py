@@ -73,9 +73,7 @@ async def test_nothing_opens_any_more_restored_backups_included(db, vault, secre
     assert await initech.token() == b"token"
     assert len(await initech.documents()) == 3
     async with db.tenant(OPERATOR) as session:
-        actions = (
-            await session.execute(text("SELECT action FROM audit_entries ORDER BY sequence"))
-        ).scalars()
+        actions = (await session.execute(text("SELECT action FROM audit_entries ORDER BY at, id"))).scalars()
         assert actions.all() == ["tenant.shred_begun", "tenant.shredded"]
 
 

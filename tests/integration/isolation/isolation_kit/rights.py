@@ -17,7 +17,6 @@ INSTALLATION = {
 
 APP = {
     "audit_entries": "SELECT INSERT",
-    "audit_heads": "SELECT INSERT UPDATE",
     "authorizations": ALL,
     "change_heads": "SELECT INSERT UPDATE",
     "changes": "SELECT INSERT",
@@ -51,8 +50,6 @@ APP = {
 
 SYSTEM = {
     "api_keys": "SELECT INSERT UPDATE",
-    "audit_entries": "INSERT",
-    "audit_heads": "SELECT INSERT UPDATE",
     "authorizations": "SELECT(state_hash) SELECT(tenant_id)",
     "connect_sessions": "SELECT(id) SELECT(tenant_id)",
     "connections": "SELECT(account_id) SELECT(id) SELECT(oauth_client_id) SELECT(state) SELECT(tenant_id)",
@@ -70,7 +67,6 @@ SYSTEM = {
 
 CONSOLE = {
     "audit_entries": "SELECT",
-    "audit_heads": "SELECT",
     "connections": (
         "SELECT(account_id) SELECT(cause) SELECT(connector) SELECT(created_at) SELECT(id) SELECT(name)"
         " SELECT(state) SELECT(state_since) SELECT(tenant_id)"
@@ -89,7 +85,7 @@ CONSOLE = {
     ),
 }
 
-KEPT = {"audit_entries", "audit_heads", "shreddings"}
+KEPT = {"audit_entries", "shreddings"}
 """A tenant's rows that outlive it: what was done, and that it was shredded."""
 
 SHRED = dict.fromkeys({*APP, "api_keys", "login_sessions"} - KEPT, "SELECT DELETE") | {
@@ -106,7 +102,6 @@ RIGHTS = {
 SCOPE = "(tenant_id = ( SELECT trunkline_tenant() AS trunkline_tenant))"
 
 POLICIES = {
-    ("audit_entries", "system"): ("INSERT", "trunkline_system", None, "true"),
     ("declared_models", "operator_models"): (
         "SELECT",
         "trunkline_app",
@@ -141,18 +136,9 @@ POLICIES |= {
 }
 
 FUNCTIONS = {
-    "trunkline_audit_chain": set[str](),
-    "trunkline_audit_forward": set[str](),
-    "trunkline_audit_hash": {"trunkline_app", "trunkline_system"},
-    "trunkline_audit_refuse": set[str](),
     "trunkline_tenant": {"trunkline_app", "trunkline_shred"},
 }
 """Every function, with the runtime roles that may call it. None runs with its owner's rights."""
 
-TRIGGERS = {
-    ("audit_entries", "audit_entries_chain"): "numbers an entry and links it to the one before",
-    ("audit_entries", "audit_entries_fixed"): "refuses to change or remove an entry",
-    ("audit_heads", "audit_heads_fixed"): "refuses to remove a head",
-    ("audit_heads", "audit_heads_forward"): "lets a head move by one entry only",
-}
+TRIGGERS = {}
 """(table, name) of every trigger, with what it is for."""
