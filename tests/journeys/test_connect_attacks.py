@@ -1,5 +1,7 @@
 """Attacks on the connect flow, in real browsers: pages that look like the product's, and links passed on."""
 
+import asyncio
+
 import httpx2
 import pytest
 from litestar import Litestar, MediaType, get
@@ -77,12 +79,23 @@ async def sandboxed(page, content: str = "<p>null</p>"):
     return await found.value
 
 
+async def until(page, expression: str, seconds: float = 30) -> None:
+    """Until it holds in the page. `wait_for_function` polls with `eval`, which the frame's own policy refuses."""
+    end = asyncio.get_running_loop().time() + seconds
+    while not await page.evaluate(expression):
+        assert asyncio.get_running_loop().time() < end, (
+            f"{expression} did not come true within {seconds:.0f} s"
+        )
+        await asyncio.sleep(0.05)
+
+
 async def listening(frame) -> None:
     """Once the widget's own script runs in it; counts messages from now on."""
     await frame.wait_for_load_state()
-    await frame.wait_for_function(
+    await until(
+        frame,
         "performance.getEntriesByType('resource').some((one) => one.name.endsWith('/frame.js')"
-        " && one.responseStatus === 200)"
+        " && one.responseStatus === 200)",
     )
     await frame.evaluate(SEEN)
 
@@ -129,7 +142,7 @@ async def test_only_the_sessions_own_origin_may_frame_the_widget(demo, organisat
     # and the session's own page can
     await page.goto(f"{product}/")
     await page.evaluate(EVENTS, [session["token"]])
-    await page.wait_for_function("window.events.length")
+    await until(page, "window.events.length")
     assert await page.evaluate("window.events[0][0]") == "ready"
     assert state(demo, "lookalike", session) == "redeemed"
 
@@ -163,11 +176,11 @@ async def test_the_frame_heeds_its_parent_at_the_right_origin_with_nonce_and_sha
     await page.route("**/widget/frame/**", unguarded)
     await page.goto(f"{evil}/")
     await page.evaluate(embed, [address])
-    await page.wait_for_function("frames.length")
+    await until(page, "frames.length")
     frame = page.frames[1]
     await listening(frame)
     await page.evaluate(SEND, ["frames[0]", [good]])
-    await frame.wait_for_function("window.seen === 1")
+    await until(frame, "window.seen === 1")
     assert asked == []
 
     await page.unroute("**/widget/frame/**")
@@ -176,7 +189,7 @@ async def test_the_frame_heeds_its_parent_at_the_right_origin_with_nonce_and_sha
     # the product's own page, and others that have a hold on it
     await page.goto(f"{product}/")
     await page.evaluate(embed, [address])
-    await page.wait_for_function("frames.length")
+    await until(page, "frames.length")
     frame = page.frames[1]
     await listening(frame)
     for opened in (await window_of(page, f"{evil}/"), await window_of(page, f"{product}/")):
@@ -200,7 +213,7 @@ async def test_the_frame_heeds_its_parent_at_the_right_origin_with_nonce_and_sha
             ],
         ],
     )
-    await frame.wait_for_function("window.seen === 13")
+    await until(frame, "window.seen === 13")
     assert asked == []
     assert state(demo, "postbox", session) == "open"
     async with page.expect_response("**/redeem") as answered:
@@ -218,7 +231,7 @@ async def test_frame_and_loader_believe_only_their_own_windows(demo, organisatio
     await page.context.add_init_script(f"crypto.randomUUID = () => '{KNOWN}'")
     await page.goto(f"{product}/")
     await page.evaluate(EVENTS, [session["token"]])
-    await page.wait_for_function("window.events.length")
+    await until(page, "window.events.length")
     frame = page.frames[1]
     async with page.expect_popup() as opened:
         await frame.get_by_role("button", name="Connect HubSpot").click()
@@ -259,7 +272,7 @@ async def test_frame_and_loader_believe_only_their_own_windows(demo, organisatio
             ],
         ],
     )
-    await frame.wait_for_function("window.seen === 11")
+    await until(frame, "window.seen === 11")
     await expect(frame.get_by_role("heading", name="Waiting for HubSpot")).to_be_visible()
     # what the frame would tell the product, told by others, or by the frame in another shape
     told = {
@@ -275,11 +288,11 @@ async def test_frame_and_loader_believe_only_their_own_windows(demo, organisatio
     await frame.evaluate(
         SEND, ["parent", [{**told, "code": "x"}, {**told, "more": 1}, {**told, "type": "toString"}]]
     )
-    await page.wait_for_function("window.seen >= 6")
+    await until(page, "window.seen >= 6")
     assert await page.evaluate("window.events.map(([name]) => name)") == ["ready"]
     # the right window, nonce and shape: so none of the above was refused for another reason
     await popup.evaluate(SEND, ["opener", [good]])
-    await page.wait_for_function("window.events.length === 2")
+    await until(page, "window.events.length === 2")
     assert await page.evaluate("window.events[1][1].code") == CODE
     assert await page.evaluate("window.events[1][0]") == "connected"
 
@@ -309,7 +322,7 @@ async def test_a_victim_who_follows_the_attackers_link_connects_nothing(
     session = connect_session(demo, "mallory", product)
     await attacker.goto(f"{product}/")
     await attacker.evaluate(EVENTS, [session["token"]])
-    await attacker.wait_for_function("window.events.length")
+    await until(attacker, "window.events.length")
     frame = attacker.frames[1]
     async with attacker.expect_popup() as opened:
         await frame.get_by_role("button", name="Connect HubSpot").click()
