@@ -165,7 +165,7 @@ async def seed_demo(settings: Settings) -> Sequence[Doorway]:
             address=f"{settings.origin}/portal",
             login="ada@globex.example",
             password=secret.member_password,
-            first="Open the connection and watch it sync, or connect another account.",
+            first="Connect an account, or open the one that the product connected, and watch it sync.",
         ),
         Doorway(
             audience="Support",
