@@ -7,15 +7,15 @@ from pathlib import Path
 
 from alembic import op
 
+from trunkline.kernel.migrate import statements
+
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    for part in sorted(Path(__file__).with_suffix("").glob("*.sql")):
-        for statement in part.read_text().split(";\n"):
-            if statement.strip():
-                op.execute(statement)
+    for statement in statements(Path(__file__).with_suffix("")):
+        op.execute(statement)
 
 
 def downgrade() -> None:

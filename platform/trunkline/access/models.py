@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
@@ -22,6 +22,8 @@ class ConnectSession(TenantTable, Base):
     connectors: Mapped[list[str]]
     recipes: Mapped[list[str]]
     """Suggested recipes to set up when the connection is confirmed."""
+    actions: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    """Actions that the product wants to call, whose permissions are asked for."""
     origin: Mapped[str]
     created_at: Mapped[datetime] = timestamp()
     expires_at: Mapped[datetime]

@@ -28,6 +28,8 @@ class ConnectSessionIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Origin of the page that opens the widget, such as https://app.example.com."""
     recipes: Names = []
     """Keys of suggested recipes to set up once the connection is confirmed."""
+    actions: Names = []
+    """Names of actions that are to be run later: the permissions that they need are asked for too."""
     connection_id: UUID | None = None
     """Reconnect this one instead of making a new one."""
 

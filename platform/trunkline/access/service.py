@@ -5,7 +5,7 @@ code are kept as hashes. What the frame asks opens its own sessions: its tenant 
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -35,6 +35,7 @@ from trunkline.kernel.errors import BadInputError, NotFoundError
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
 
 SESSION_SECONDS = 600
@@ -72,7 +73,8 @@ class AccessService:
         origin = checked_origin(data.origin)
         connectors = list(dict.fromkeys(data.connectors))
         recipes = list(dict.fromkeys(data.recipes))
-        self._check(connectors, recipes)
+        await self._connectors.refresh()
+        actions = list(dict.fromkeys(data.actions))
         for field, value in (("end_user.id", data.end_user.id), ("end_user.name", data.end_user.name)):
             if not value.strip() or not value.isprintable():
                 raise BadInputError(f"{field} must be readable text.", field=field)
@@ -81,6 +83,11 @@ class AccessService:
             if connection.connector not in connectors:
                 raise BadInputError("connectors must contain the connection's own.", field="connectors")
             connectors = [connection.connector]
+            kept = await self._connectors.find(connection.spoken)
+            self._check(connectors, recipes, actions, {kept.name: kept})
+        else:
+            known = {manifest.name: manifest for manifest in self._connectors.offered(tenant_id)}
+            self._check(connectors, recipes, actions, known)
         identity, moment = new_id(), now()
         token = new_ticket(TOKEN, identity)
         expires_at = moment + timedelta(seconds=SESSION_SECONDS)
@@ -93,6 +100,7 @@ class AccessService:
                 end_user_label=data.end_user.name,
                 connectors=connectors,
                 recipes=recipes,
+                actions=actions,
                 origin=origin,
                 created_at=moment,
                 expires_at=expires_at,
@@ -125,8 +133,10 @@ class AccessService:
             expires_at=found.expires_at,
         )
 
-    def _check(self, connectors: list[str], recipes: list[str]) -> None:
-        known = {manifest.name: manifest for manifest in self._connectors.all()}
+    @staticmethod
+    def _check(
+        connectors: list[str], recipes: list[str], actions: list[str], known: Mapping[str, Manifest]
+    ) -> None:
         if not connectors or (unknown := next((c for c in connectors if c not in known), None)) is not None:
             named = f'There is no connector named "{unknown}".' if connectors else "Name at least one."
             raise BadInputError(f"{named} Known: {', '.join(sorted(known))}.", field="connectors")
@@ -135,6 +145,11 @@ class AccessService:
             raise BadInputError(
                 f'No such recipe is suggested: "{strange}". Known: {", ".join(sorted(offered))}.',
                 field="recipes",
+            )
+        acts = {action.name for name in connectors for action in known[name].actions}
+        if (strange := next((name for name in actions if name not in acts), None)) is not None:
+            raise BadInputError(
+                f'There is no action "{strange}". Known: {", ".join(sorted(acts))}.', field="actions"
             )
 
     # -- for the frame ----------------------------------------------------------------------
@@ -200,6 +215,7 @@ class AccessService:
                 connect_session_id=session_id,
                 end_user_id=found.end_user_id,
                 nonce=nonce,
+                actions=found.actions,
             )
             if not await repository.set_out(session, found.tenant_id, session_id, begun.connection_id):
                 raise SessionSpentError

@@ -1,7 +1,7 @@
 """Our registrations at providers: a tenant's own, or else the operator's. No tenant ever uses another's."""
 
 from collections.abc import Mapping
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +17,15 @@ from trunkline.vault.service import Vault
 
 LONGEST = 500
 """Characters of a client id or a secret; providers' are under 200."""
+
+
+_TYPED = UUID("b0a3a1de-6b9c-5b8e-9d6a-2f6f0d1c7e55")
+"""Namespace of the ids that stand for an OAuth client where there is none."""
+
+
+def no_client(tenant_id: UUID, connector: str) -> Client:
+    """For connections by a pasted key: what they share at their provider is the account alone."""
+    return Client(tenant_id, uuid5(_TYPED, connector), "", "")
 
 
 def callback_path(connector: str, owner: UUID) -> str:
@@ -90,10 +99,17 @@ class OAuthClients:
             _unused(before)
         await self.register(session, tenant_id, connector, client_id=client_id, secret=secret)
         action = "oauth_client.added" if before is None else "oauth_client.replaced"
-        detail = {"connector": connector, "client_id": client_id}
-        if before is not None:
-            detail["before"] = before.client_id
-        await append(session, principal, action, "oauth_client", connector, detail, tenant_id=tenant_id)
+        await append(
+            session,
+            principal,
+            action,
+            "oauth_client",
+            connector,
+            {"connector": connector},
+            before=None if before is None else {"client_id": before.client_id},
+            after={"client_id": client_id},
+            tenant_id=tenant_id,
+        )
 
     async def remove(
         self, session: AsyncSession, tenant_id: UUID, principal: Principal, connector: str
@@ -104,9 +120,15 @@ class OAuthClients:
             raise NotFoundError
         _unused(before)
         await repository.remove_client(session, tenant_id, connector)
-        detail = {"connector": connector, "client_id": before.client_id}
         await append(
-            session, principal, "oauth_client.removed", "oauth_client", connector, detail, tenant_id=tenant_id
+            session,
+            principal,
+            "oauth_client.removed",
+            "oauth_client",
+            connector,
+            {"connector": connector},
+            before={"client_id": before.client_id},
+            tenant_id=tenant_id,
         )
 
     async def find(self, tenant_id: UUID, connector: str) -> Client:

@@ -2,17 +2,23 @@
 
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from trunkline.connections.schemas import ConfirmIn, ConnectionList, ConnectionOut
+from trunkline.connections.schemas import ConfirmIn, ConnectionDetail, ConnectionList, ConnectionOut
 from trunkline.connections.service import ConnectionService
+from trunkline.health.arrival import arrivals
+from trunkline.health.schemas import HealthOut
+from trunkline.health.service import HealthService
 from trunkline.idempotency.service import ONCE, Once
+from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
+from trunkline.sdk.registry import Connectors
 
 
 class ConnectionController(Controller):
@@ -62,10 +68,19 @@ class ConnectionController(Controller):
         db: NamedDependency[Database],
         connections: NamedDependency[ConnectionService],
         tenant_id: NamedDependency[UUID],
+        health: NamedDependency[HealthService],
+        connectors: NamedDependency[Connectors],
         connection_id: FromPath[UUID],
-    ) -> ConnectionOut:
+    ) -> ConnectionDetail:
+        """With how each of its streams stands against its target, why, since when, and what is being done."""
         async with db.tenant(tenant_id) as session:
-            return ConnectionOut.of(await connections.get(session, tenant_id, connection_id))
+            found = ConnectionDetail.of(await connections.get(session, tenant_id, connection_id))
+            judged = await health.of_connection(session, tenant_id, connection_id)
+            manifest = next((one for one in connectors.all() if one.name == found.connector), None)
+            arriving = await arrivals(session, tenant_id, {connection_id: manifest})
+        if judged is None:
+            return found
+        return msgspec.structs.replace(found, health=HealthOut.of(judged, now(), arriving[connection_id]))
 
     @delete(
         "/{connection_id:uuid}",

@@ -18,6 +18,12 @@ class ConnectionEvents(Protocol):
     async def reconnected(self, session: AsyncSession, connection: Connection) -> None:
         """Credentials work again (reconnected or resumed): go on from the checkpoints."""
 
+    async def ending(self, session: AsyncSession, connection: Connection) -> bool:
+        """About to be disconnected. True: something is to be ended at the provider first.
+
+        Its access is kept for that; who says so calls `ConnectionService.revoke_ended` afterwards.
+        """
+
     async def stopped(self, session: AsyncSession, connection: Connection) -> None:
         """Paused or disconnected: no more calls."""
 
@@ -30,5 +36,9 @@ class NoEvents:
     ) -> None: ...
 
     async def reconnected(self, session: AsyncSession, connection: Connection) -> None: ...
+
+    async def ending(self, session: AsyncSession, connection: Connection) -> bool:
+        del session, connection
+        return False
 
     async def stopped(self, session: AsyncSession, connection: Connection) -> None: ...

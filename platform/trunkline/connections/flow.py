@@ -5,8 +5,9 @@ that got the flow cookie, at one address, for one tenant, person, connection and
 not fit ends before anything is asked of the provider.
 """
 
+import functools
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.access import repository as connect_sessions
 from trunkline.access.tickets import CODE, new_ticket
 from trunkline.connections import journal, repository
-from trunkline.connections.clients import OAuthClients, callback_path
+from trunkline.connections.clients import OAuthClients, callback_path, no_client
 from trunkline.connections.cookies import FLOW_SECONDS, cookie_name, digest, new_flow, nonce_of
 from trunkline.connections.errors import FlowRefusedError, GrantRevokedError, ProviderFailedError
 from trunkline.connections.events import ConnectionEvents
@@ -31,8 +32,9 @@ from trunkline.kernel.errors import ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.sdk.credentials import VALUES, WAY, values_of, way_of
 from trunkline.sdk.endpoints import Endpoints
-from trunkline.sdk.manifest import Manifest
+from trunkline.sdk.manifest import Auth, Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
@@ -43,7 +45,7 @@ CONFIRM_SECONDS = 570
 """How long a completion code is good; the rest of ten minutes is for revoking and purging what it was for."""
 
 _RECONNECTABLE = (*repository.AUTHORISED, "disconnected")
-_UNKNOWN = (
+UNKNOWN = (
     "This sign-in was not started in this browser, was already used, or is too old. "
     "Close this window and start again from where you began."
 )
@@ -53,6 +55,11 @@ _WORDS = {
     "temporarily_unavailable": "The provider is busy just now. Try again in a few minutes.",
     "server_error": "The provider had a problem of its own. Try again in a few minutes.",
 }
+
+
+def form_path(connector: str) -> str:
+    """Our own page, where a customer types what the provider's sign-in needs or what stands in for it."""
+    return f"/connect/{connector}"
 
 
 class AuthorizationFlow:
@@ -95,18 +102,31 @@ class AuthorizationFlow:
         connect_session_id: UUID | None = None,
         end_user_id: str | None = None,
         nonce: str = "",
+        actions: Collection[str] | None = (),
     ) -> Begun:
         """See `ConnectionService.begin`."""
-        manifest = self._connectors.get(connector)
-        client = await self._clients.find(tenant_id, connector)
-        purpose: Purpose = "connect"
+        known = None
         if connection_id is None:
+            await self._connectors.refresh()
+            manifest = self._connectors.offer(tenant_id, connector)
+        else:
+            known = await repository.get(session, tenant_id, connection_id)
+            if known is None or known.connector != connector:
+                raise NotFoundError
+            manifest = await self._connectors.find(known.spoken)
+        client = await self._client(tenant_id, manifest)
+        way = manifest.auth
+        form = len(manifest.ways) > 1 or bool(way.inputs) or not isinstance(way, OAuth2)
+        purpose: Purpose = "connect"
+        held: list[str] = []
+        if known is None:
             connection_id = new_id()
             session.add(
                 Connection(
                     tenant_id=tenant_id,
                     id=connection_id,
                     connector=connector,
+                    connector_version=self._connectors.version_of(manifest),
                     name=(name or "").strip()[:100] or manifest.label,
                     state="pending",
                     oauth_client_tenant=client.tenant_id,
@@ -120,14 +140,16 @@ class AuthorizationFlow:
             )
             await session.flush()
         else:
-            purpose = "reconnect"
-            known = await repository.get(session, tenant_id, connection_id)
-            if known is None or known.connector != connector:
-                raise NotFoundError
+            purpose, connection_id = "reconnect", known.id
             if known.state not in _RECONNECTABLE:
                 raise ConflictError(
                     "This connection has not been confirmed yet, so it cannot be reconnected."
                 )
+            way, held = way_of(manifest, known.config), known.scopes
+            form = not isinstance(way, OAuth2)
+            values = values_of(manifest, known.config)
+        values = values_of(manifest, {}) if purpose == "connect" else values
+        more = _scopes_beside(manifest, actions, held)
         state, verifier, flow = secrets.token_urlsafe(32), secrets.token_urlsafe(48), new_flow(nonce)
         redirect_uri = self._settings.origin + callback_path(connector, client.tenant_id)
         box = await self._vault.box(session, tenant_id)
@@ -147,6 +169,7 @@ class AuthorizationFlow:
                 via=via,
                 connect_session_id=connect_session_id,
                 redirect_uri=redirect_uri,
+                scopes=more,
                 oauth_client_tenant=client.tenant_id,
                 oauth_client_id=client.id,
                 client_id=client.client_id,
@@ -158,10 +181,31 @@ class AuthorizationFlow:
         await session.flush()
         if purpose == "connect":
             await self._expire(session, tenant_id, connection_id, FLOW_SECONDS)
-        url = self._provider.authorize_url(
-            manifest, client, redirect_uri=redirect_uri, state=state, verifier=verifier
-        )
+        if form or not isinstance(way, OAuth2):
+            url = f"{self._settings.origin}{form_path(connector)}?state={state}"
+        else:
+            url = self._provider.authorize_url(
+                manifest,
+                way,
+                client,
+                values,
+                redirect_uri=redirect_uri,
+                state=state,
+                verifier=verifier,
+                more=more,
+            )
         return Begun(connection_id=connection_id, url=url, state_hash=digest(state), flow=flow)
+
+    async def _client(self, tenant_id: UUID, manifest: Manifest) -> Client:
+        """Ours at the provider; a stand-in where there is none and a way without one. ConflictError."""
+        if not any(isinstance(way, OAuth2) for way in manifest.ways):
+            return no_client(tenant_id, manifest.name)
+        try:
+            return await self._clients.find(tenant_id, manifest.name)
+        except ConflictError:
+            if all(isinstance(way, OAuth2) for way in manifest.ways):
+                raise
+            return no_client(tenant_id, manifest.name)
 
     async def finish(
         self,
@@ -172,20 +216,41 @@ class AuthorizationFlow:
         principal: Principal | None = None,
     ) -> Finished:
         """See `ConnectionService.finish`."""
-        found = await self._spend(connector, path, query.get("state", ""), cookies, principal)
+        found = await self.spend(connector, path, query.get("state", ""), cookies, principal)
         flow = cookies[cookie_name(found.state_hash, secure=self._settings.secure)]
         nonce = nonce_of(flow)
         try:
-            self._check_issuer(found.connector, query.get("iss"))
-            return await self._complete(found, _code(query), nonce)
+            manifest = await self._manifest(found)
+            self._check_issuer(manifest, query.get("iss"))
+            return await self._complete(found, manifest, _code(query), nonce)
         except FlowRefusedError as error:
             error.via, error.nonce, error.back = found.via, nonce, "/portal/connections"
             if found.purpose == "reconnect":
                 error.back = f"/portal/connections/{found.connection_id}"
-            await self._note(found, error.code)
+            await self.note(found, error.code)
             raise
 
-    async def _spend(
+    async def find(
+        self, state: str, cookies: Mapping[str, str], principal: Principal | None
+    ) -> tuple[Authorization, str]:
+        """The authorization of that state, and what the flow cookie says; neither is proven to belong
+        together yet. Raises FlowRefusedError.
+        """
+        state_hash = digest(state)
+        flow = cookies.get(cookie_name(state_hash, secure=self._settings.secure), "")
+        if not state or not flow:
+            raise FlowRefusedError(UNKNOWN)
+        async with self._db.system() as system:
+            tenant_id = await repository.tenant_of_state(system, state_hash)
+        if tenant_id is None:
+            raise FlowRefusedError(UNKNOWN)
+        async with self._db.tenant(tenant_id) as session:
+            found = await repository.authorization(session, tenant_id, state_hash)
+        if found is None or (found.via == "portal" and not _same_person(found, principal)):
+            raise FlowRefusedError(UNKNOWN)
+        return found, flow
+
+    async def spend(
         self,
         connector: str,
         path: str,
@@ -194,23 +259,13 @@ class AuthorizationFlow:
         principal: Principal | None,
     ) -> Authorization:
         """The authorization, from now on used; raises FlowRefusedError."""
-        state_hash = digest(state)
-        flow = cookies.get(cookie_name(state_hash, secure=self._settings.secure), "")
-        if not state or not flow:
-            raise FlowRefusedError(_UNKNOWN)
-        async with self._db.system() as system:
-            tenant_id = await repository.tenant_of_state(system, state_hash)
-        if tenant_id is None:
-            raise FlowRefusedError(_UNKNOWN)
-        async with self._db.tenant(tenant_id) as session:
-            found = await repository.authorization(session, tenant_id, state_hash)
-            if found is None or (found.via == "portal" and not _same_person(found, principal)):
-                raise FlowRefusedError(_UNKNOWN)
+        found, flow = await self.find(state, cookies, principal)
+        async with self._db.tenant(found.tenant_id) as session:
             moment = now()
             mine = await repository.use_authorization(
                 session,
-                tenant_id,
-                state_hash=state_hash,
+                found.tenant_id,
+                state_hash=found.state_hash,
                 browser_hash=digest(flow),
                 connector=connector,
                 redirect_uri=self._settings.origin + path,
@@ -218,22 +273,27 @@ class AuthorizationFlow:
             )
             if not mine:
                 late = found.expires_at <= moment
-                raise FlowRefusedError(_UNKNOWN, code="authorization_expired" if late else None)
+                raise FlowRefusedError(UNKNOWN, code="authorization_expired" if late else None)
         return found
 
-    def _check_issuer(self, connector: str, issuer: str | None) -> None:
+    async def _manifest(self, found: Authorization) -> Manifest:
+        """Of the version that the connection set out with."""
+        async with self._db.tenant(found.tenant_id) as session:
+            connection = await repository.get(session, found.tenant_id, found.connection_id)
+        return await self._connectors.find(found.connector if connection is None else connection.spoken)
+
+    def _check_issuer(self, manifest: Manifest, issuer: str | None) -> None:
         """RFC 9207: an answer of another provider's ends here, before its code is sent to this one."""
-        manifest = self._connectors.get(connector)
-        if manifest.auth.issuer is None:
+        ours = next((way.issuer for way in manifest.ways if isinstance(way, OAuth2) and way.issuer), None)
+        if ours is None:
             return
-        if issuer != self._endpoints.url(manifest, manifest.auth.issuer):
+        if issuer != self._endpoints.url(manifest, ours):
             raise FlowRefusedError(
                 f"This answer did not come from {manifest.label}, so nothing was connected. "
                 "Close this window and start again from where you began."
             )
 
-    async def _complete(self, found: Authorization, code: str, nonce: str) -> Finished:
-        manifest = self._connectors.get(found.connector)
+    async def _complete(self, found: Authorization, manifest: Manifest, code: str, nonce: str) -> Finished:
         client = await self._clients.exactly(
             found.tenant_id, found.connector, owner=found.oauth_client_tenant, row=found.oauth_client_id
         )
@@ -243,33 +303,49 @@ class AuthorizationFlow:
             )
         async with self._db.tenant(found.tenant_id) as session:
             box = await self._vault.box(session, found.tenant_id)
+            connection = await repository.get(session, found.tenant_id, found.connection_id)
+        config = {} if connection is None else connection.config
+        way, values = way_of(manifest, config), values_of(manifest, config)
+        if not isinstance(way, OAuth2):
+            raise FlowRefusedError(UNKNOWN)
         verifier = box.open(found.verifier, found.key_version, f"authorizations/{found.id}/verifier").decode()
         try:
             tokens = await self._provider.exchange(
-                manifest, client, code=code, redirect_uri=found.redirect_uri, verifier=verifier
+                manifest,
+                way,
+                client,
+                values,
+                code=code,
+                redirect_uri=found.redirect_uri,
+                verifier=verifier,
             )
         except (ProviderFailedError, GrantRevokedError) as error:
             raise FlowRefusedError(_exchange_words(manifest, error), code="provider_failed") from error
+        values |= tokens.values
+        give_back = functools.partial(self._give_back, manifest, way, client, tokens, values)
         try:
-            account = await self._provider.account(manifest, tokens.access_token)
-            return await self._keep(found, manifest, client, tokens, account, nonce)
+            account = await self._provider.account(manifest, way, tokens.access_token, values, tokens.answer)
+            return await self.keep(found, manifest, way, client, tokens, account, values, nonce)
         except (ProviderFailedError, GrantRevokedError) as error:
-            await self._give_back(manifest, client, tokens, None, found.connection_id)
+            await give_back(None, found.connection_id)
             raise FlowRefusedError(_exchange_words(manifest, error), code="provider_failed") from error
-        except _NotKeptError as error:
-            await self._give_back(manifest, client, tokens, account, found.connection_id)
+        except NotKeptError as error:
+            await give_back(account, found.connection_id)
             raise FlowRefusedError(str(error), code=error.code) from error
 
-    async def _keep(
+    async def keep(
         self,
         found: Authorization,
         manifest: Manifest,
+        way: Auth,
         client: Client,
         tokens: Tokens,
         account: Account,
+        values: Mapping[str, str],
         nonce: str,
     ) -> Finished:
-        """Seals the tokens and moves the connection on, in one transaction; raises _NotKeptError."""
+        """Seals the tokens and moves the connection on, in one transaction; raises NotKeptError."""
+        values = {name: value for name, value in values.items() if name != "api_version"}
         tenant_id, connection_id = found.tenant_id, found.connection_id
         principal = Principal(
             kind=found.principal_kind,  # type: ignore[arg-type]
@@ -282,7 +358,7 @@ class AuthorizationFlow:
         async with self._db.tenant(tenant_id) as session:
             connection = await repository.lock(session, tenant_id, connection_id, with_credential=True)
             if connection is None:
-                raise _NotKeptError("authorization_expired", "This took too long. Start again.")
+                raise NotKeptError("authorization_expired", "This took too long. Start again.")
             _check_account(found, connection, manifest, account)
             if found.connect_session_id is not None:
                 ticket = new_ticket(CODE, found.connect_session_id)
@@ -295,12 +371,12 @@ class AuthorizationFlow:
                     moment=now(),
                 ):
                     message = "Another window has taken over. Close this one and go on there."
-                    raise _NotKeptError("authorization_unknown", message)
+                    raise NotKeptError("authorization_unknown", message)
                 secret = ticket.value
-            scopes = list(tokens.scopes if tokens.scopes is not None else manifest.auth.scopes)
+            scopes = list(tokens.scopes if tokens.scopes is not None else way.asked(found.scopes))
             if found.purpose == "reconnect" and found.connect_session_id is not None:
                 await self._unconfirmed.put(
-                    session, connection, found.connect_session_id, client, tokens, scopes
+                    session, connection, found.connect_session_id, client, tokens, scopes, values
                 )
                 await self._expire(session, tenant_id, connection_id, CONFIRM_SECONDS)
             else:
@@ -308,10 +384,12 @@ class AuthorizationFlow:
                 connection.oauth_client_tenant, connection.oauth_client_id = client.tenant_id, client.id
                 connection.account_id, connection.account_label = account.id, account.label
                 connection.scopes, connection.last_call_at = scopes, now()
+                connection.config = {**connection.config, VALUES: values, WAY: way.key}
                 if found.purpose == "reconnect":
                     await self.restore(session, connection, principal)
                 else:
                     await self._name(session, connection, manifest)
+                    journal.told(session, "connection.created", connection)
                     if found.via == "portal":
                         await self.activate(session, connection, (), principal)
             await session.flush()
@@ -374,7 +452,7 @@ class AuthorizationFlow:
             if any(other.name == connection.name for other in others if other.id != connection.id):
                 connection.name = f"{manifest.label} {connection.account_id}"
 
-    async def _note(self, found: Authorization, code: str) -> None:
+    async def note(self, found: Authorization, code: str) -> None:
         """Shows the frame why, and forgets a connection that never was one."""
         async with self._db.tenant(found.tenant_id) as session:
             if found.connect_session_id is not None:
@@ -387,7 +465,14 @@ class AuthorizationFlow:
                 await self._work.cancel(session, found.tenant_id, EXPIRE_PENDING, str(found.connection_id))
 
     async def _give_back(
-        self, manifest: Manifest, client: Client, tokens: Tokens, account: Account | None, besides: UUID
+        self,
+        manifest: Manifest,
+        way: OAuth2,
+        client: Client,
+        tokens: Tokens,
+        values: Mapping[str, str],
+        account: Account | None,
+        besides: UUID,
     ) -> None:
         """Ends a grant that we will not use, unless another connection rests on it."""
         if account is not None:
@@ -396,13 +481,11 @@ class AuthorizationFlow:
                     system, client_row=client.id, account_id=account.id, besides=besides
                 ):
                     return
-        token, hint = tokens.access_token, "access_token"
-        if tokens.refresh_token is not None:
-            token, hint = tokens.refresh_token, "refresh_token"
-        await self._provider.revoke(manifest, client, token, hint)
+        held = tokens.access_token, tokens.refresh_token
+        await self._provider.revoke(manifest, way, client, values, held)
 
 
-class _NotKeptError(Exception):
+class NotKeptError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -432,12 +515,23 @@ def _check_account(
 ) -> None:
     known = connection.account_id
     if found.purpose == "reconnect" and known is not None and known != account.id:
-        raise _NotKeptError(
+        raise NotKeptError(
             "account_mismatch",
             f"This connection belongs to the {manifest.label} account {known}, and you chose {account.id}. "
             f"Nothing was changed. Start again and choose the account {known}, or connect {account.id} "
             "as a connection of its own.",
         )
+
+
+def _scopes_beside(manifest: Manifest, actions: Collection[str] | None, held: Collection[str]) -> list[str]:
+    """Those that the actions need, and those of actions that a connection has; of actions None is all."""
+    needed = {
+        scope
+        for action in manifest.actions
+        for scope in action.scopes
+        if actions is None or action.name in actions or scope in held
+    }
+    return sorted(needed)
 
 
 def _exchange_words(manifest: Manifest, error: Exception) -> str:

@@ -1,5 +1,6 @@
-"""What the connections' slice tells the audit log and the list of issues."""
+"""What the connections' slice tells the audit log, the product (by events) and the list of issues."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -7,8 +8,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.audit.service import append
 from trunkline.connections.models import Connection
+from trunkline.deliveries.catalogue import ConnectionData
+from trunkline.deliveries.outbox import emit
 from trunkline.health.issues import open_issue, resolve_issues
 from trunkline.kernel.principal import Principal
+
+EVENTS = {
+    "connected": "connection.confirmed",
+    "reconnect_required": "connection.reconnect_needed",
+    "reconnected": "connection.recovered",
+    "disconnected": "connection.disconnected",
+}
+"""What the product is told of by the deeds that are audited."""
+
+
+def told(session: AsyncSession, event: str, connection: Connection) -> None:
+    data = ConnectionData(
+        connection_id=connection.id,
+        connector=connection.connector,
+        name=connection.name,
+        state=connection.state,
+        account_id=connection.account_id,
+        end_user_id=connection.end_user_id,
+        cause=connection.cause,
+    )
+    emit(session, connection.tenant_id, event, data, subject=connection.id)
 
 
 async def audited(
@@ -18,9 +42,11 @@ async def audited(
     connection: Connection,
     *,
     reason: str | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
     **detail: Any,
 ) -> None:
-    """`action` without the noun: `paused`."""
+    """`action` without the noun: `paused`; `before` and `after`: what it changed of the connection."""
     await append(
         session,
         principal,
@@ -30,7 +56,11 @@ async def audited(
         target_id=str(connection.id),
         detail={"connector": connection.connector, **detail},
         reason=reason,
+        before=before,
+        after=after,
     )
+    if action in EVENTS:
+        told(session, EVENTS[action], connection)
 
 
 async def problem(session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str) -> None:

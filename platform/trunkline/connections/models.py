@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
+from trunkline.sdk.registry import spoken
 
 _KEYS = ["data_keys.tenant_id", "data_keys.version"]
 
@@ -36,10 +37,18 @@ class Connection(TenantTable, Base):
     """
 
     __tablename__ = "connections"
-    __table_args__ = (Index("ix_connections_listing", "tenant_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_connections_listing", "tenant_id", "created_at"),
+        Index(
+            "ix_connections_lost", "tenant_id", "id", postgresql_where=text("state = 'reconnect_required'")
+        ),
+        Index("ix_connections_account", "oauth_client_id", "account_id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     connector: Mapped[str]
+    connector_version: Mapped[str | None]
+    """Of a partner's connector; one of ours is always the product's own."""
     name: Mapped[str]
     state: Mapped[str]
     cause: Mapped[str | None]
@@ -60,6 +69,11 @@ class Connection(TenantTable, Base):
     last_call_at: Mapped[datetime | None]
     """When the provider last accepted our credentials."""
     config: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+
+    @property
+    def spoken(self) -> str:
+        """What `Connectors.get` takes: the connector, in the version that the connection keeps."""
+        return spoken(self.connector, self.connector_version)
 
 
 class Credential(TenantTable, Base):
@@ -157,6 +171,8 @@ class Authorization(TenantTable, Base):
     via: Mapped[str]
     connect_session_id: Mapped[UUID | None]
     redirect_uri: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    """Asked for beside those that streams need."""
     oauth_client_tenant: Mapped[UUID]
     oauth_client_id: Mapped[UUID]
     client_id: Mapped[str]

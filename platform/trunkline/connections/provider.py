@@ -1,9 +1,11 @@
-"""The provider's OAuth endpoints: authorize address, code for tokens, refresh, revoke, whose account."""
+"""What gives access at a provider: authorize address, tokens, refresh, revoke, whose account."""
 
 import asyncio
-from collections.abc import Awaitable
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import httpx2
 import msgspec
@@ -15,8 +17,10 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.egress import AnswerTooLargeError, Egress, EgressRefusedError
 from trunkline.resilience.backoff import retry_after
 from trunkline.resilience.failures import classify
+from trunkline.sdk.credentials import call_headers
 from trunkline.sdk.endpoints import Endpoints
-from trunkline.sdk.manifest import Manifest, point
+from trunkline.sdk.manifest import Auth, ClientCredentials, Manifest, OAuth2, point
+from trunkline.sdk.templates import fill_text
 
 SECONDS = 20.0
 """A token call holds a row lock; twice this is less than the database's idle limit of 60 s."""
@@ -26,93 +30,208 @@ RETRY_SECONDS = 30
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
+Exchanged = OAuth2 | ClientCredentials
+
+
 class ProviderOAuth:
-    """Raises ProviderFailedError, or GrantRevokedError when the provider says invalid_grant."""
+    """Raises ProviderFailedError, or GrantRevokedError when the provider says invalid_grant.
+
+    `values`: what stands for the placeholders of the connection's addresses.
+    """
 
     def __init__(self, endpoints: Endpoints, egress: Egress) -> None:
         self._endpoints = endpoints
         self._egress = egress
 
     def authorize_url(
-        self, manifest: Manifest, client: Client, *, redirect_uri: str, state: str, verifier: str
+        self,
+        manifest: Manifest,
+        way: OAuth2,
+        client: Client,
+        values: Mapping[str, str],
+        *,
+        redirect_uri: str,
+        state: str,
+        verifier: str,
+        more: Sequence[str] = (),
     ) -> str:
-        """Where to send the browser; S256 wherever the provider supports it."""
+        """Where to send the browser; S256 wherever the provider supports it. Raises EgressRefusedError.
+
+        `more`: scopes beside those that streams need.
+        """
         oauth = AsyncOAuth2Client(
             client.client_id,
-            scope=manifest.auth.scope_separator.join(manifest.auth.scopes),
+            scope=way.scope_separator.join(way.asked(more)) or None,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
             transport=self._egress.transport(()),
         )
         url, _ = oauth.create_authorization_url(
-            self._endpoints.url(manifest, manifest.auth.authorize_url),
+            self._endpoints.url(manifest, way.authorize_url, values),
             state=state,
-            code_verifier=verifier if manifest.auth.pkce else None,
+            code_verifier=verifier if way.pkce else None,
+            **way.authorize_params,
         )
         return str(url)
 
     async def exchange(
-        self, manifest: Manifest, client: Client, *, code: str, redirect_uri: str, verifier: str
+        self,
+        manifest: Manifest,
+        way: OAuth2,
+        client: Client,
+        values: Mapping[str, str],
+        *,
+        code: str,
+        redirect_uri: str,
+        verifier: str,
     ) -> Tokens:
-        extra = {"code_verifier": verifier} if manifest.auth.pkce else {}
-        async with self._oauth(manifest, client) as oauth:
-            return await _tokens(
+        extra = {"code_verifier": verifier} if way.pkce else {}
+        url = self._token_url(manifest, way, values)
+        async with self._oauth(manifest, way, client.client_id, client.secret) as oauth:
+            tokens = await _tokens(
+                way,
                 oauth.fetch_token(
-                    self._endpoints.url(manifest, manifest.auth.token_url),
+                    url,
                     grant_type="authorization_code",
                     code=code,
                     redirect_uri=redirect_uri,
                     **extra,
-                )
+                    **way.token_params,
+                ),
             )
+        self._placed(manifest, {**values, **tokens.values})
+        return tokens
 
-    async def refresh(self, manifest: Manifest, client: Client, refresh_token: str) -> Tokens:
-        async with self._oauth(manifest, client) as oauth:
+    async def refresh(
+        self, manifest: Manifest, way: OAuth2, client: Client, values: Mapping[str, str], refresh_token: str
+    ) -> Tokens:
+        url = self._token_url(manifest, way, values)
+        async with self._oauth(manifest, way, client.client_id, client.secret) as oauth:
             # Alone here: an error says by `reply_lost` whether the refresh token may be spent.
-            return await _tokens(
-                oauth.refresh_token(
-                    self._endpoints.url(manifest, manifest.auth.token_url), refresh_token=refresh_token
-                )
+            tokens = await _tokens(
+                way, oauth.refresh_token(url, refresh_token=refresh_token, **way.token_params)
             )
-
-    async def revoke(self, manifest: Manifest, client: Client, token: str, hint: str) -> str:
-        """What came of it, for the audit log: revoked, refused (status), unreachable or not_offered."""
-        if manifest.auth.revoke_url is None:
-            return "not_offered"
         try:
-            async with asyncio.timeout(SECONDS), self._oauth(manifest, client) as oauth:
-                answer = await oauth.revoke_token(
-                    self._endpoints.url(manifest, manifest.auth.revoke_url), token=token, token_type_hint=hint
-                )
+            self._placed(manifest, {**values, **tokens.values})
+        except ProviderFailedError:  # the tokens are good; where they are good for stays what it was
+            return msgspec.structs.replace(tokens, values={})
+        return tokens
+
+    async def client_credentials(
+        self,
+        manifest: Manifest,
+        way: ClientCredentials,
+        values: Mapping[str, str],
+        secrets: Mapping[str, str],
+    ) -> Tokens:
+        """What the customer typed, for an access token."""
+        given = {**values, **secrets}
+        identity, secret = fill_text(way.client_id, given) or "", fill_text(way.client_secret, given) or ""
+        url = self._token_url(manifest, way, values)
+        scope = {"scope": way.scope_separator.join(way.scopes)} if way.scopes else {}
+        async with self._oauth(manifest, way, identity, secret) as oauth:
+            tokens = await _tokens(
+                way, oauth.fetch_token(url, grant_type="client_credentials", **scope, **way.token_params)
+            )
+        self._placed(manifest, {**values, **tokens.values})
+        return msgspec.structs.replace(tokens, refresh_token=None)
+
+    async def revoke(
+        self,
+        manifest: Manifest,
+        way: Auth,
+        client: Client,
+        values: Mapping[str, str],
+        tokens: tuple[str, str | None],
+    ) -> str:
+        """What came of it, for the audit log: revoked, refused (status), unreachable or not_offered.
+
+        `tokens`: the access token, and the refresh token if there is one.
+        """
+        if not isinstance(way, OAuth2) or way.revoke_url is None:
+            return "not_offered"
+        access, refresh = tokens
+        try:
+            url = self._endpoints.url(manifest, way.revoke_url, values)
+            async with asyncio.timeout(SECONDS):
+                if way.revoke_by != "form":
+                    async with self._egress.client(self._endpoints.hosts(manifest, values)) as plain:
+                        answer = await plain.request(
+                            way.revoke_by.upper(), url, headers=call_headers(manifest, way, access, values)
+                        )
+                else:
+                    given = {**values, "client_id": client.client_id}
+                    body = urlencode(
+                        {name: fill_text(text, given) or "" for name, text in way.revoke_params.items()}
+                    )
+                    async with self._oauth(manifest, way, client.client_id, client.secret) as oauth:
+                        answer = await oauth.revoke_token(
+                            url,
+                            token=refresh or access,
+                            token_type_hint="refresh_token" if refresh else "access_token",
+                            body=body,
+                        )
         except (httpx2.HTTPError, EgressRefusedError, TimeoutError):
             return "unreachable"
         return "revoked" if answer.is_success else f"refused ({answer.status_code})"
 
-    async def account(self, manifest: Manifest, access_token: str) -> Account:
-        """Also the cheapest proof that a token works."""
+    async def account(
+        self,
+        manifest: Manifest,
+        way: Auth,
+        token: str,
+        values: Mapping[str, str],
+        answer: Mapping[str, Any] | None = None,
+    ) -> Account:
+        """Also the cheapest proof that a token works. `answer`: what brought the token."""
+        about = manifest.account
+        document: Any = answer
+        status = None
+        if about.source == "call" or not answer:
+            document, status = await self._called(manifest, way, token, values)
+        identity, label = (
+            fill_text(one, values) if one.startswith("{") else point(document, one)
+            for one in (about.id, about.label)
+        )
+        if not isinstance(identity, str | int) or isinstance(identity, bool) or identity == "":
+            raise ProviderFailedError("malformed_answer", _later(), http_status=status)
+        return Account(str(identity)[:200], str(identity if label in {None, ""} else label)[:200])
+
+    async def _called(
+        self, manifest: Manifest, way: Auth, token: str, values: Mapping[str, str]
+    ) -> tuple[dict[str, Any], int]:
         try:
-            async with self._egress.client(self._endpoints.hosts(manifest)) as client:
+            async with self._egress.client(self._endpoints.hosts(manifest, values)) as client:
                 answer = await client.get(
-                    self._endpoints.url(manifest, manifest.account.path),
-                    headers={"authorization": f"Bearer {access_token}", "accept": "application/json"},
+                    self._endpoints.url(manifest, manifest.account.path, values),
+                    headers=call_headers(manifest, way, token, values),
                 )
         except (httpx2.HTTPError, EgressRefusedError) as error:
             raise _failed(error) from error
         if not answer.is_success:
             raise _refused(manifest, answer)
-        document = _document(answer)
-        identity = point(document, manifest.account.id)
-        label = point(document, manifest.account.label)
-        if not isinstance(identity, str | int) or isinstance(identity, bool) or identity == "":
-            raise ProviderFailedError("malformed_answer", _later(), http_status=answer.status_code)
-        return Account(str(identity)[:200], str(identity if label in {None, ""} else label)[:200])
+        return _document(answer), answer.status_code
 
-    def _oauth(self, manifest: Manifest, client: Client) -> Any:
+    def _placed(self, manifest: Manifest, values: Mapping[str, str]) -> None:
+        """The account's data is on a host that the manifest admits; raises ProviderFailedError."""
+        try:
+            self._endpoints.base(manifest, values)
+        except EgressRefusedError as error:
+            raise _failed(error) from error
+
+    def _token_url(self, manifest: Manifest, way: Exchanged, values: Mapping[str, str]) -> str:
+        try:
+            return self._endpoints.url(manifest, way.token_url, values)
+        except EgressRefusedError as error:
+            raise _failed(error) from error
+
+    def _oauth(self, manifest: Manifest, way: Exchanged, client_id: str, secret: str) -> Any:
+        by = _as_json(way.client_auth) if way.token_body == "json" else way.client_auth  # noqa: S105
         oauth = AsyncOAuth2Client(
-            client.client_id,
-            client.secret,
-            token_endpoint_auth_method=manifest.auth.client_auth,
-            revocation_endpoint_auth_method=manifest.auth.client_auth,
+            client_id,
+            secret,
+            token_endpoint_auth_method=by,
+            revocation_endpoint_auth_method=way.client_auth,
             transport=self._egress.transport(self._endpoints.hosts(manifest)),
             timeout=httpx2.Timeout(SECONDS, connect=5.0),
             follow_redirects=False,
@@ -129,7 +248,7 @@ class ProviderOAuth:
         return oauth
 
 
-async def _tokens(call: Awaitable[dict[str, Any]]) -> Tokens:
+async def _tokens(way: Exchanged, call: Awaitable[dict[str, Any]]) -> Tokens:
     try:
         async with asyncio.timeout(SECONDS):
             answer = await call
@@ -141,12 +260,34 @@ async def _tokens(call: Awaitable[dict[str, Any]]) -> Tokens:
     scopes = answer.get("scopes", answer.get("scope"))
     if isinstance(scopes, str):
         scopes = scopes.replace(",", " ").split()
+    kept = {name: point(dict(answer), pointer) for name, pointer in way.keep.items()}
     return Tokens(
         access_token=access,
         refresh_token=refresh or None,
         expires_at=_end(lifetime),
         scopes=tuple(str(scope) for scope in scopes) if isinstance(scopes, list) else None,
+        values={name: str(value)[:500] for name, value in kept.items() if isinstance(value, str | int)},
+        answer=dict(answer),
     )
+
+
+def _as_json(client_auth: str) -> Callable[..., Any]:
+    """An authlib client authentication that also makes the form a JSON document."""
+
+    def encode(client: Any, method: str, uri: str, headers: Any, body: bytes) -> tuple[str, Any, bytes]:
+        del method
+        document = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        if client_auth == "client_secret_basic":
+            pair = b64encode(f"{client.client_id}:{client.client_secret}".encode()).decode()
+            headers["Authorization"] = f"Basic {pair}"
+        else:
+            document["client_id"] = client.client_id
+            if client_auth == "client_secret_post":
+                document["client_secret"] = client.client_secret
+        headers["Content-Type"] = "application/json"
+        return uri, headers, msgspec.json.encode(document)
+
+    return encode
 
 
 def _sent(error: Exception) -> bool:
@@ -174,7 +315,7 @@ def _document(answer: httpx2.Response) -> dict[str, Any]:
 
 def _refused(manifest: Manifest, answer: httpx2.Response) -> Exception:
     """RFC 6749's invalid_grant counts also where the manifest does not name it."""
-    code = classify(manifest, answer.status_code, answer.content).code
+    code = classify(manifest, answer.status_code, answer.content, headers=answer.headers).code
     if code == "grant_revoked" or _document(answer).get("error") == "invalid_grant":
         return GrantRevokedError()
     wait = retry_after(answer.headers, now())

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import cast, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import (
@@ -94,6 +94,18 @@ async def set_state(
 async def remove(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
     await session.execute(
         delete(Connection).where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+    )
+
+
+async def put_values(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, values: dict[str, str]
+) -> None:
+    """What stands for the placeholders of the connection's addresses."""
+    config = Connection.config.op("||")(func.jsonb_build_object("values", cast(values, JSONB)))
+    await session.execute(
+        update(Connection)
+        .where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+        .values(config=config)
     )
 
 

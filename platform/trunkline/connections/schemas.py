@@ -1,12 +1,15 @@
 """Shapes that this slice takes and gives."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import msgspec
 
 from trunkline.connections.models import Connection
+from trunkline.health.schemas import HealthOut
+from trunkline.sdk.manifest import Auth, Manifest
 
 Via = Literal["portal", "widget"]
 Purpose = Literal["connect", "reconnect"]
@@ -17,6 +20,8 @@ class AccessToken(msgspec.Struct, frozen=True):
     generation: int
     """Counts refreshes; give it back to `token_rejected`."""
     expires_at: datetime | None
+    config: Mapping[str, Any] = {}
+    """The connection's: its way of access, its host (`trunkline.sdk.credentials`)."""
 
     def __repr__(self) -> str:
         return f"AccessToken(generation={self.generation})"
@@ -30,6 +35,10 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     scopes: tuple[str, ...] | None
     """None where the provider does not say."""
+    values: Mapping[str, str] = {}
+    """What of the answer stands for placeholders: the account's host."""
+    answer: Mapping[str, Any] = {}
+    """All of it, for whoever must learn from it which account it is."""
 
     def __repr__(self) -> str:
         return "Tokens()"
@@ -72,6 +81,24 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """Value of the flow cookie."""
 
 
+class FormView(msgspec.Struct, frozen=True, kw_only=True):
+    """Our own form before, or instead of, a sign-in at the provider."""
+
+    manifest: Manifest
+    ways: tuple[Auth, ...]
+    """That can be chosen here."""
+    purpose: Purpose
+    via: Via
+    known: Mapping[str, str]
+    """What is settled already and only shown."""
+    account_label: str | None
+    nonce: str
+    back: str
+
+    def __repr__(self) -> str:
+        return f"FormView({self.manifest.name})"
+
+
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
     connection_id: UUID
     tenant_id: UUID
@@ -106,7 +133,13 @@ class ConnectionOut(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
-        return cls(**{name: getattr(connection, name) for name in cls.__struct_fields__})
+        shared = ConnectionOut.__struct_fields__
+        return cls(**{name: getattr(connection, name) for name in shared})
+
+
+class ConnectionDetail(ConnectionOut, frozen=True, kw_only=True):
+    health: HealthOut | None = None
+    """Null for a trip to the provider that has not come back."""
 
 
 class ConnectionList(msgspec.Struct, frozen=True):

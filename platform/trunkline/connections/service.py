@@ -1,7 +1,8 @@
 """Connections, as the rest of Trunkline uses them. Nothing here commits a session that it was given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,9 +13,10 @@ from trunkline.connections import journal, repository
 from trunkline.connections.clients import OAuthClients
 from trunkline.connections.events import ConnectionEvents, NoEvents
 from trunkline.connections.flow import CONFIRM_SECONDS, EXPIRE_PENDING, AuthorizationFlow
+from trunkline.connections.forms import FormFlow
 from trunkline.connections.models import Connection, UnconfirmedCredential
 from trunkline.connections.provider import ProviderOAuth
-from trunkline.connections.schemas import AccessToken, Begun, Finished, OwnClient, Via
+from trunkline.connections.schemas import AccessToken, Begun, Finished, FormView, OwnClient, Via
 from trunkline.connections.tokens import TokenKeeper
 from trunkline.connections.unconfirmed import Unconfirmed
 from trunkline.kernel.clock import now
@@ -28,7 +30,11 @@ from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 
-__all__ = ["CONFIRM_SECONDS", "ConnectionService"]
+__all__ = ["CONFIRM_SECONDS", "WITHDRAWN", "ConnectionService"]
+
+
+WITHDRAWN: Final = "connector_withdrawn"
+"""Cause of a pause that a withdrawn version of its connector brought."""
 
 
 class ConnectionService:
@@ -65,6 +71,7 @@ class ConnectionService:
             work,
             self._events,
         )
+        self._forms = FormFlow(settings, db, connectors, vault, self._clients, provider, self._flow)
 
     async def close(self) -> None:
         """Lets refreshes under way end; before egress and database are closed."""
@@ -78,6 +85,10 @@ class ConnectionService:
         Raises NotUsableError (pending, paused, disconnected), ReconnectRequiredError, ProviderFailedError.
         """
         return await self._tokens.access_token(tenant_id, connection_id)
+
+    async def last_access_token(self, tenant_id: UUID, connection_id: UUID) -> AccessToken:
+        """As `access_token`, of a connection that was disconnected and whose access is not revoked yet."""
+        return await self._tokens.access_token(tenant_id, connection_id, ended=True)
 
     async def token_rejected(self, tenant_id: UUID, connection_id: UUID, generation: int) -> None:
         """The provider answered 401 to the token of that generation: get a newer one, if nobody has yet.
@@ -108,8 +119,11 @@ class ConnectionService:
         connect_session_id: UUID | None = None,
         end_user_id: str | None = None,
         nonce: str = "",
+        actions: Collection[str] | None = (),
     ) -> Begun:
         """Starts a trip to the provider: a new connection, or with `connection_id` a reconnect of that one.
+
+        `actions`: names of those whose permissions are asked for beside what reading needs; None: of all.
 
         The caller answers 303 to `begun.url` with the cookie `flow_cookie(begun, secure=settings.secure)`.
         Raises NotFoundError (connector, connection), ConflictError.
@@ -125,6 +139,7 @@ class ConnectionService:
             connect_session_id=connect_session_id,
             end_user_id=end_user_id,
             nonce=nonce,
+            actions=actions,
         )
 
     async def finish(
@@ -141,6 +156,28 @@ class ConnectionService:
         or another one than set out, is refused.
         """
         return await self._flow.finish(connector, path, query, cookies, principal)
+
+    async def form(
+        self, connector: str, state: str, cookies: Mapping[str, str], principal: Principal | None = None
+    ) -> FormView:
+        """Our own form of that trip; opens its own sessions. Raises FlowRefusedError, NotFoundError."""
+        return await self._forms.view(connector, state, cookies, principal)
+
+    async def submit(
+        self,
+        connector: str,
+        state: str,
+        cookies: Mapping[str, str],
+        principal: Principal | None,
+        way: str,
+        given: Mapping[str, str],
+    ) -> str | Finished:
+        """What was typed into the form: the address to go on to, or the end of the trip as of `finish`.
+
+        `way`: key of the chosen way. Raises BadInputError naming the field, then the form may be sent again;
+        FlowRefusedError.
+        """
+        return await self._forms.submit(connector, state, cookies, principal, way, given)
 
     async def confirm(
         self, session: AsyncSession, tenant_id: UUID, code: str, principal: Principal
@@ -165,7 +202,7 @@ class ConnectionService:
             else None
         )
         if found and connection is not None and connection.state == "pending":
-            manifest = self._connectors.get(connection.connector)
+            manifest = await self._connectors.find(connection.spoken)
             suggested = [key for key in found.recipes if manifest.recipe(key) is not None]
             await self._flow.activate(session, connection, suggested, principal)
             return connection
@@ -203,7 +240,9 @@ class ConnectionService:
         connection = await self._locked(session, tenant_id, connection_id)
         before, connection.name = connection.name, name
         await session.flush()
-        await journal.audited(session, principal, "renamed", connection, before=before, after=name)
+        await journal.audited(
+            session, principal, "renamed", connection, before={"name": before}, after={"name": name}
+        )
         return connection
 
     async def pause(
@@ -214,9 +253,9 @@ class ConnectionService:
             return connection
         if connection.state not in {"active", "setup"}:
             raise ConflictError("Only a connection that is active can be paused.")
-        self._set(connection, "paused", "paused_by_member")
+        before, after = self._set(connection, "paused", "paused_by_member")
         await session.flush()
-        await journal.audited(session, principal, "paused", connection)
+        await journal.audited(session, principal, "paused", connection, before=before, after=after)
         await self._events.stopped(session, connection)
         return connection
 
@@ -228,11 +267,30 @@ class ConnectionService:
             return connection
         if connection.state != "paused":
             raise ConflictError("Only a connection that is paused can be resumed.")
-        self._set(connection, "active", None)
+        await self._connectors.refresh()
+        if self._connectors.paused(connection.connector, connection.connector_version):
+            raise ConflictError(
+                "We have withdrawn this connector for now. The connection goes on by itself once it is back."
+            )
+        before, after = self._set(connection, "active", None)
         await session.flush()
-        await journal.audited(session, principal, "resumed", connection)
+        await journal.audited(session, principal, "resumed", connection, before=before, after=after)
         await self._events.reconnected(session, connection)
         return connection
+
+    async def hold_back(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
+        """The version that it speaks was withdrawn: paused until that is undone. `connection`: locked."""
+        before, after = self._set(connection, "paused", WITHDRAWN)
+        await session.flush()
+        await journal.audited(session, principal, "paused", connection, before=before, after=after)
+        await self._events.stopped(session, connection)
+
+    async def let_go_on(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
+        """What `hold_back` paused."""
+        before, after = self._set(connection, "active", None)
+        await session.flush()
+        await journal.audited(session, principal, "resumed", connection, before=before, after=after)
+        await self._events.reconnected(session, connection)
 
     async def disconnect(
         self,
@@ -245,20 +303,35 @@ class ConnectionService:
     ) -> Connection:
         """Revokes the grant, forgets the tokens, stops the streams; records and recipes stay.
 
-        The provider is asked inside the caller's transaction; whatever it answers, the connection ends.
+        The provider is asked inside the caller's transaction; whatever it answers, the connection ends. Where
+        it delivers webhooks, these are removed first, by work of its own, which then revokes.
         """
         connection = await self._locked(session, tenant_id, connection_id, with_credential=True)
         if connection.state == "disconnected":
             return connection
-        revocation = await self._tokens.revoke(session, connection)
-        self._set(connection, "disconnected", "disconnected_by_member")
+        if await self._events.ending(session, connection):
+            revocation = "after_webhook"
+        else:
+            revocation = await self._tokens.revoke(session, connection)
+        before, after = self._set(connection, "disconnected", "disconnected_by_member")
         await session.flush()
         await journal.audited(
-            session, principal, "disconnected", connection, reason=reason, revocation=revocation
+            session,
+            principal,
+            "disconnected",
+            connection,
+            reason=reason,
+            before=before,
+            after=after,
+            revocation=revocation,
         )
         await journal.solved(session, tenant_id, connection_id)
         await self._events.stopped(session, connection)
         return connection
+
+    async def revoke_ended(self, session: AsyncSession, connection: Connection) -> str:
+        """Revokes what a disconnected connection still had; what came of it. Its credential is locked."""
+        return await self._tokens.revoke(session, connection)
 
     async def purge_pending(self, session: AsyncSession, connection: Connection) -> str:
         """Revokes and deletes a connection that nobody confirmed; what came of the revocation."""
@@ -289,7 +362,8 @@ class ConnectionService:
         secret: str,
     ) -> None:
         """For the tenant's new connections. Raises NotFoundError, BadInputError, ConflictError."""
-        self._connectors.get(connector)
+        await self._connectors.refresh()
+        self._connectors.offer(tenant_id, connector)
         await self._clients.bring(
             session, tenant_id, principal, connector, client_id=client_id, secret=secret
         )
@@ -315,5 +389,8 @@ class ConnectionService:
         return connection
 
     @staticmethod
-    def _set(connection: Connection, state: str, cause: str | None) -> None:
+    def _set(connection: Connection, state: str, cause: str | None) -> tuple[dict[str, str], dict[str, str]]:
+        """Before and after, for the audit log."""
+        before = {"state": connection.state}
         connection.state, connection.cause, connection.state_since = state, cause, now()
+        return before, {"state": state}

@@ -3,7 +3,8 @@
 The connection itself goes on with what it has: whoever followed somebody else's link changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,10 +17,20 @@ from trunkline.connections.schemas import Client, Tokens
 from trunkline.connections.tokens import TokenKeeper
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
+from trunkline.sdk.credentials import VALUES, values_of, way_of
+from trunkline.sdk.manifest import OAuth2
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 
 _LIVE = ("setup", "active", "paused")
+
+
+_VALUES = "unconfirmed_values"
+"""Member of the connection's config: where the unconfirmed tokens are good for."""
+
+
+def _without(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != _VALUES}
 
 
 def _context(connection_id: UUID, field: str) -> str:
@@ -53,7 +64,10 @@ class Unconfirmed:
         client: Client,
         tokens: Tokens,
         scopes: Sequence[str],
+        values: Mapping[str, str],
     ) -> None:
+        """`values`: where the tokens are good for, adopted along with them."""
+        connection.config = {**connection.config, _VALUES: dict(values)}
         box = await self._vault.box(session, connection.tenant_id)
         access = box.seal(tokens.access_token.encode(), _context(connection.id, "access_token"))
         refresh = tokens.refresh_token and box.seal(
@@ -86,6 +100,8 @@ class Unconfirmed:
         connection.oauth_client_tenant = held.oauth_client_tenant
         connection.oauth_client_id = held.oauth_client_id
         connection.scopes, connection.last_call_at = held.scopes, now()
+        values = connection.config.get(_VALUES, connection.config.get(VALUES, {}))
+        connection.config = {**_without(connection.config), VALUES: values}
         await repository.remove_unconfirmed(session, connection.tenant_id, connection.id)
         return True
 
@@ -105,17 +121,25 @@ class Unconfirmed:
                 account_id=connection.account_id,
                 besides=connection.id,
             )
-        if shared:
+        manifest = await self._connectors.find(connection.spoken)
+        way = way_of(manifest, connection.config)
+        if not isinstance(way, OAuth2):
+            result = "not_offered"
+        elif shared:
             result = "kept"
         elif client is None:
             result = "no_oauth_client"
         else:
             tokens = await self._opened(session, held)
-            token, hint = tokens.access_token, "access_token"
-            if tokens.refresh_token is not None:
-                token, hint = tokens.refresh_token, "refresh_token"
-            manifest = self._connectors.get(connection.connector)
-            result = await self._provider.revoke(manifest, client, token, hint)
+            kept = {**connection.config, VALUES: connection.config.get(_VALUES, {})}
+            result = await self._provider.revoke(
+                manifest,
+                way,
+                client,
+                values_of(manifest, kept),
+                (tokens.access_token, tokens.refresh_token),
+            )
+        connection.config = _without(connection.config)
         await repository.remove_unconfirmed(session, connection.tenant_id, connection.id)
         return result
 

@@ -4,12 +4,13 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import distinct, func, select
+from sqlalchemy import distinct, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
 from trunkline.health.models import Issue
 from trunkline.health.repository import came_back, of_issue
+from trunkline.readers.schemas import FailingReader
 from trunkline.runs.models import Run
 from trunkline.work.models import Work
 
@@ -139,6 +140,19 @@ async def affected(
         query = query.where(Issue.tenant_id == tenant_id)
     rows = await session.execute(query.order_by(Issue.opened_at, Issue.id).limit(limit).offset(offset))
     return [AffectedRow(**row) for row in rows.mappings()]
+
+
+_FAILING_READERS = text("""
+    SELECT tenant_id, kind, name, failures, coalesce(cause, 'unclassified') AS cause,
+           coalesce(cause_since, created_at) AS cause_since, retry_at
+    FROM readers WHERE failures > 0 ORDER BY cause_since, tenant_id, kind, name LIMIT :limit
+""")
+
+
+async def failing_readers(session: AsyncSession, *, limit: int) -> list[FailingReader]:
+    """Readers of the change log that could not go on with their last try; the oldest trouble first."""
+    rows = await session.execute(_FAILING_READERS, {"limit": limit})
+    return [FailingReader(**row) for row in rows.mappings()]
 
 
 async def last_runs(session: AsyncSession, tenant_id: UUID, *, limit: int) -> list[RunRow]:

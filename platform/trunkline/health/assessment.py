@@ -13,7 +13,50 @@ Level = Literal["healthy", "delayed", "degraded", "failing", "reconnect_needed"]
 LEVELS: tuple[Level, ...] = ("reconnect_needed", "failing", "degraded", "delayed", "healthy")
 """Worst first."""
 
+Why = Literal[
+    "current",
+    "reading",
+    "first",
+    "limit",
+    "circuit",
+    "retrying",
+    "failed",
+    "halted",
+    "review",
+    "rereading",
+    "behind",
+    "queued",
+    "paused",
+    "unread",
+    "stopped",
+    "reconnect",
+]
+"""The one reason for how a stream stands; each has its words for what is being done."""
+
 FAILING_AFTER = 3  # tries in a row: fewer are everyday life of a network
+REVIEW = "mass_deletion"
+"""Code of what somebody has to decide while the stream goes on."""
+ON_PURPOSE = frozenset({"paused_by_member", "disconnected_by_member", "connector_withdrawn"})
+"""Causes of a pause that are nobody's failure."""
+
+_DOING: dict[Why, str] = {
+    "current": "It is read again on schedule.",
+    "reading": "A read is under way.",
+    "first": "Everything is being read for the first time; from then on only what changes is.",
+    "limit": "We wait for the provider's limit and then go on from where we stood.",
+    "circuit": "We hold back and look again every minute or two, then go on from where we stood.",
+    "retrying": "We try again by ourselves, from where we stood, with growing pauses.",
+    "failed": "We try again at the next time of its schedule.",
+    "halted": "Nothing is read until the cause is dealt with and somebody resumes it.",
+    "review": "Nothing is deleted until a member decides the review; everything else goes on.",
+    "rereading": "Everything is being read anew, and what has changed with it.",
+    "behind": "A read is under way and is catching up.",
+    "queued": "It is due and begins as soon as a worker is free.",
+    "paused": "Nothing is read until somebody resumes it.",
+    "unread": "Nothing is read until a recipe uses it.",
+    "stopped": "Nothing is read; it goes on from where it stood when the connection works again.",
+    "reconnect": "Nothing is read until the account is connected again; what was read is kept.",
+}
 
 
 class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +74,10 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     cause_since: datetime | None = None
     paused_at: datetime | None = None
     running: bool = False
+    mode: str | None = None
+    """Of the run under way: first, incremental, full."""
+    review_since: datetime | None = None
+    """Since when somebody is asked to decide about deletions."""
     records: int = 0
 
 
@@ -58,6 +105,101 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: int | None = None
     """Since the last complete pass; None before the first."""
     waiting_until: datetime | None = None
+    why: Why = "current"
+    target_seconds: int | None = None
+
+    @property
+    def doing(self) -> str:
+        """What is being done about it, or goes on: a sentence."""
+        return _DOING[self.why]
+
+
+class StreamHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How one stream stands against its target, in whatever state it and its connection are."""
+
+    stream: str
+    level: Level | None
+    """None where nothing is meant to be read: paused by somebody, no recipe, connection stopped."""
+    why: Why
+    since: datetime
+    customer: str
+    support: str
+    doing: str
+    target_seconds: int
+    lag_seconds: int | None
+    """Since the last complete pass; None before the first."""
+    cause: str | None = None
+    waiting_until: datetime | None = None
+    next_due_at: datetime | None = None
+
+
+def target(stream: StreamFacts) -> int:
+    """Seconds that it may be behind: what was chosen, but never less than two schedules, or it could not be
+    met. The column `streams.late_at` says the same in SQL.
+    """
+    return max(stream.freshness_seconds, 2 * stream.schedule_seconds)
+
+
+def stream_health(connection: ConnectionFacts, stream: StreamFacts, now: datetime) -> StreamHealth:
+    """Of each stream a line. `since` is never after `now`; never healthy while beyond the target."""
+    lost = connection.state == "reconnect_required"
+    if lost or connection.state != "active" or not _judgeable(stream):
+        return _unread(connection, stream, now)
+    found = assess_stream(stream, now)
+    return StreamHealth(
+        stream=stream.stream,
+        level=found.level,
+        why=found.why,
+        since=found.since,
+        customer=found.customer,
+        support=found.support,
+        doing=found.doing,
+        target_seconds=target(stream),
+        lag_seconds=found.lag_seconds,
+        cause=found.cause,
+        waiting_until=found.waiting_until,
+        next_due_at=stream.next_due_at,
+    )
+
+
+def _unread(connection: ConnectionFacts, stream: StreamFacts, now: datetime) -> StreamHealth:
+    """Nothing is read, because of the connection or by somebody's will."""
+    level: Level | None = None
+    why: Why
+    since, cause = connection.state_since, None
+    if connection.state == "reconnect_required":
+        reason = failure(connection.cause or "grant_revoked")
+        level, why, cause = "reconnect_needed", "reconnect", reason.code
+        customer, support = reason.customer, reason.support
+    elif connection.state != "active":
+        why = "stopped"
+        customer = support = _STATES.get(connection.state, "The connection does not work at the moment.")
+    elif stream.cause in ON_PURPOSE:
+        why, since = "paused", stream.paused_at or now
+        customer = support = "A member paused it."
+    else:
+        why, since = "unread", stream.paused_at or now
+        customer = support = "No recipe reads it."
+    return StreamHealth(
+        stream=stream.stream,
+        level=level,
+        why=why,
+        since=min(since, now),
+        customer=customer,
+        support=support,
+        doing=_DOING[why],
+        target_seconds=target(stream),
+        lag_seconds=_lag(stream, now),
+        cause=cause,
+    )
+
+
+_STATES = {
+    "paused": "The connection is paused.",
+    "disconnected": "The connection is disconnected.",
+    "setup": "The connection still needs a choice.",
+    "pending": "The connection is not confirmed yet.",
+}
 
 
 def assess(connection: ConnectionFacts, now: datetime) -> Health | None:
@@ -75,6 +217,7 @@ def assess(connection: ConnectionFacts, now: datetime) -> Health | None:
             cause=reason.code,
             action="reconnect",
             lag_seconds=lag(connection, now),
+            why="reconnect",
         )
     if connection.state != "active":
         return None
@@ -87,7 +230,13 @@ def assess(connection: ConnectionFacts, now: datetime) -> Health | None:
         else "Connected. Nothing is read yet: set up a recipe to start."
     )
     since = min(connection.state_since, now)
-    return Health(level="healthy", since=since, customer=words, support=words)
+    return Health(
+        level="healthy",
+        since=since,
+        customer=words,
+        support=words,
+        why="paused" if connection.streams else "unread",
+    )
 
 
 def lag(connection: ConnectionFacts, now: datetime) -> int | None:
@@ -102,12 +251,16 @@ def lag(connection: ConnectionFacts, now: datetime) -> int | None:
 
 
 def assess_stream(stream: StreamFacts, now: datetime) -> Health:
+    """Of one that is meant to be read."""
     waiting = stream.waiting_until if stream.waiting_until and stream.waiting_until > now else None
-    if stream.failures > 0:
+    if stream.failures > 0 or _halted(stream):
         return _troubled(stream, now, waiting)
     reference = stream.last_success_at or stream.created_at
-    due = reference + timedelta(seconds=max(stream.freshness_seconds, 2 * stream.schedule_seconds))
-    if due < now and not (stream.running and stream.last_success_at is None):
+    due = reference + timedelta(seconds=target(stream))
+    late = due < now and not (stream.running and stream.last_success_at is None)
+    if stream.review_since is not None:
+        return _in_review(stream, stream.review_since, now, waiting)
+    if late:
         return _behind(stream, now, due, waiting)
     words = "Everything is up to date." if stream.last_success_at else "The first sync is under way."
     return Health(
@@ -118,39 +271,70 @@ def assess_stream(stream: StreamFacts, now: datetime) -> Health:
         stream=stream.stream,
         lag_seconds=_lag(stream, now),
         waiting_until=waiting,
+        why=_limit(stream)
+        if waiting
+        else "first"
+        if stream.last_success_at is None
+        else "reading"
+        if stream.running
+        else "current",
+        target_seconds=target(stream),
     )
 
 
 def _troubled(stream: StreamFacts, now: datetime, waiting: datetime | None) -> Health:
     reason = failure(stream.cause or UNCLASSIFIED)
-    lasting = stream.failures >= FAILING_AFTER or reason.action in {"fail", "pause"}
+    lasting = stream.failures >= FAILING_AFTER or reason.action in {"fail", "pause"} or _halted(stream)
     tries = "One try" if stream.failures == 1 else f"{stream.failures} tries in a row"
+    recovers = reason.action in {"retry", "wait", "refresh"}
+    why: Why = "halted" if stream.paused_at else "retrying" if recovers else "failed"
+    if why == "retrying" and reason.action == "wait":
+        why = _limit(stream)
     return Health(
         level="failing" if lasting else "degraded",
         since=min(stream.cause_since or now, now),
         customer=reason.customer,
-        support=f"{reason.support} {tries} failed.",
+        support=f"{reason.support} {tries} failed." if stream.failures else reason.support,
         cause=reason.code,
-        action="resume"
-        if stream.paused_at
-        else "wait"
-        if reason.action in {"retry", "wait", "refresh"}
-        else "retry",
+        action="resume" if stream.paused_at else "wait" if recovers else "retry",
         stream=stream.stream,
         lag_seconds=_lag(stream, now),
         waiting_until=waiting,
+        why=why,
+        target_seconds=target(stream),
+    )
+
+
+def _in_review(stream: StreamFacts, since: datetime, now: datetime, waiting: datetime | None) -> Health:
+    """It goes on, but not with what somebody has to decide."""
+    reason = failure(REVIEW)
+    return Health(
+        level="degraded",
+        since=min(since, now),
+        customer=reason.customer,
+        support=reason.support,
+        cause=reason.code,
+        stream=stream.stream,
+        lag_seconds=_lag(stream, now),
+        waiting_until=waiting,
+        why="review",
+        target_seconds=target(stream),
     )
 
 
 def _behind(stream: StreamFacts, now: datetime, due: datetime, waiting: datetime | None) -> Health:
     """Nothing has failed, yet the data is older than it should be."""
     limit = failure(stream.cause or "rate_limited") if waiting else None
+    why: Why
     if limit is not None:
+        why = _limit(stream)
         customer, support = limit.customer, limit.support
     elif stream.last_success_at is None:
+        why = "queued"
         customer = "The first sync has not begun yet. It will, by itself; you need not do anything."
         support = "No pass has completed and none is under way: look at the pending work and at the workers."
     else:
+        why = "queued" if not stream.running else "rereading" if stream.mode == "full" else "behind"
         customer = "The latest pass is taking longer than it should. Nothing is lost; it will catch up."
         support = "A pass takes too long or waits for a worker: look at the runs and at the pending work."
     if stream.last_success_at is not None:
@@ -165,14 +349,23 @@ def _behind(stream: StreamFacts, now: datetime, due: datetime, waiting: datetime
         stream=stream.stream,
         lag_seconds=_lag(stream, now),
         waiting_until=waiting,
+        why=why,
+        target_seconds=target(stream),
     )
+
+
+def _limit(stream: StreamFacts) -> Why:
+    return "circuit" if stream.cause == "circuit_open" else "limit"
+
+
+def _halted(stream: StreamFacts) -> bool:
+    """Paused by a failure, not by somebody's will."""
+    return stream.paused_at is not None and stream.cause is not None and stream.cause not in ON_PURPOSE
 
 
 def _judgeable(stream: StreamFacts) -> bool:
     """Not one that somebody paused or that no recipe reads; one that a failure paused is judged by it."""
-    return stream.paused_at is None or (
-        stream.failures > 0 and stream.cause not in {None, "paused_by_member", "disconnected_by_member"}
-    )
+    return stream.paused_at is None or _halted(stream)
 
 
 def _lag(stream: StreamFacts, now: datetime) -> int | None:

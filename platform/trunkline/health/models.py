@@ -24,6 +24,14 @@ class Issue(TenantTable, Base):
             "ix_issues_open", "tenant_id", "key", unique=True, postgresql_where=text("resolved_at IS NULL")
         ),
         Index("ix_issues_connection", "tenant_id", "connection_id", "opened_at"),
+        Index(
+            "ix_issues_review",
+            "tenant_id",
+            "connection_id",
+            "stream",
+            postgresql_where=text("resolved_at IS NULL AND cause = 'mass_deletion'"),
+        ),
+        Index("ix_issues_waiting", "cause", "opened_at", "id", postgresql_where=text("resolved_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

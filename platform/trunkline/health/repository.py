@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, func, literal, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
@@ -137,6 +137,18 @@ async def _streams(
             Stream.paused_at,
             Stream.records,
             (func.coalesce(Run.state, "") == "running").label("running"),
+            Run.mode,
+            select(Issue.opened_at)
+            .where(
+                Issue.tenant_id == Stream.tenant_id,
+                Issue.connection_id == Stream.connection_id,
+                Issue.stream == Stream.stream,
+                Issue.resolved_at.is_(None),
+                Issue.cause == literal_column("'mass_deletion'"),  # as the partial index has it
+            )
+            .limit(1)
+            .scalar_subquery()
+            .label("review_since"),
         )
         .outerjoin(Run, (Run.tenant_id == Stream.tenant_id) & (Run.id == Stream.run_id))
         .where(*where)

@@ -12,16 +12,21 @@ Source of the rules: PostgreSQL drops a transaction-local setting at commit and 
 string, and a session-level one leaks through pools; so the tenant is set anew in every transaction.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
+
+from trunkline.kernel.lane import LaneSession, alone, begin
 
 OPERATOR = UUID(int=0)
 """The installation itself, as a tenant: owner of shared OAuth clients and declared models."""
@@ -30,7 +35,13 @@ APP_ROLE = "trunkline_app"
 SYSTEM_ROLE = "trunkline_system"
 CONSOLE_ROLE = "trunkline_console"
 
+CLOSE_SECONDS = 1.0
+"""For all pools together: asyncpg would wait for each connection's end."""
 
+PING_SECONDS = 0.25
+"""A pooled connection that was not used for longer is tried out first."""
+
+_AT_END = "at_end"
 _HAND_OVER = text("SELECT set_config('role', :role, true), set_config('app.tenant_id', :tenant, true)")
 
 
@@ -41,8 +52,50 @@ class _ScopedSession(Session):
 @event.listens_for(_ScopedSession, "after_begin")
 def _set_scope(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
     scope = session.info["scope"]
-    if isinstance(scope, UUID):
+    # A UUID is spelt by itself, never by whoever gave it: nothing else could stand between the quotes.
+    scoped = isinstance(scope, UUID)
+    setting = f"SELECT set_config('app.tenant_id', '{UUID(int=scope.int)}', true)" if scoped else ""
+    if not begin(connection, setting) and scoped:
         connection.exec_driver_sql("SELECT set_config('app.tenant_id', $1, true)", (str(scope),))
+
+
+Last = Callable[[AsyncSession, list[Any]], Awaitable[None]]
+
+
+def at_end(session: AsyncSession, write: Last, item: Any) -> None:
+    """`write` gets the transaction's items together, as its very last statements before the commit.
+
+    For what needs a lock that every writer of a tenant waits for: taken last and held for the commit alone,
+    it can be part of no deadlock: several writers take their turns in one order, that of their names. What a
+    savepoint gave is forgotten when that is rolled back.
+    """
+    inner = session.sync_session
+    session.info.setdefault(_AT_END, []).append(
+        (inner.get_nested_transaction() or inner.get_transaction(), write, item)
+    )
+
+
+@event.listens_for(_ScopedSession, "after_soft_rollback")
+def _forget(session: Session, ended: SessionTransaction) -> None:
+    kept = [one for one in session.info.get(_AT_END, ()) if not _within(one[0], ended)]
+    session.info[_AT_END] = kept
+
+
+def _within(transaction: SessionTransaction | None, other: SessionTransaction) -> bool:
+    while transaction is not None and transaction is not other:
+        transaction = transaction.parent
+    return transaction is not None
+
+
+async def _end(session: AsyncSession) -> None:
+    await session.flush()
+    items = session.info.pop(_AT_END, [])
+    for write in sorted(dict.fromkeys(write for _, write, _ in items), key=_name):
+        await write(session, [item for _, other, item in items if other is write])
+
+
+def _name(write: Last) -> str:
+    return f"{write.__module__}.{write.__qualname__}"
 
 
 def _encode(value: Any) -> str:
@@ -52,6 +105,22 @@ def _encode(value: Any) -> str:
 def async_url(url: str) -> URL:
     """The same address for SQLAlchemy's asyncpg dialect."""
     return make_url(url).set(drivername="postgresql+asyncpg")
+
+
+def _see_that_it_lives(adapter: Any, record: Any, _fairy: Any) -> None:
+    """The driver knows whether the server ended it; only after a rest is it tried out: a trip of its own."""
+    used = record.info.get("used")
+    if adapter.driver_connection.is_closed():
+        raise InvalidatePoolError
+    if used is not None and time.monotonic() - used > PING_SECONDS:
+        try:
+            adapter.ping()
+        except Exception as error:
+            raise InvalidatePoolError from error
+
+
+def _note_use(_adapter: Any, record: Any) -> None:
+    record.info["used"] = time.monotonic()
 
 
 class Database:
@@ -64,11 +133,10 @@ class Database:
         self._console = self._engine(CONSOLE_ROLE, 2, application)
 
     def _engine(self, role: str, pool_size: int, application: str) -> AsyncEngine:
-        return create_async_engine(
+        engine = create_async_engine(
             async_url(self.url),
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_pre_ping=True,
             pool_recycle=1800,
             hide_parameters=True,
             json_serializer=_encode,
@@ -84,6 +152,9 @@ class Database:
                 },
             },
         )
+        event.listen(engine.sync_engine, "checkout", _see_that_it_lives)
+        event.listen(engine.sync_engine, "checkin", _note_use)
+        return engine
 
     @asynccontextmanager
     async def tenant(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
@@ -98,6 +169,11 @@ class Database:
         """One transaction across tenants: for lookups before the tenant is known, and for dispatching."""
         async with self._session(self._system, None) as session:
             yield session
+
+    async def system_alone(self, statement: TextClause, params: Mapping[str, Any]) -> list[Any]:
+        """Rows of one statement across tenants that is its own transaction: durable when it returns."""
+        async with self._system.connect() as connection:
+            return await alone(connection, statement, params)
 
     @asynccontextmanager
     async def console(self) -> AsyncIterator[AsyncSession]:
@@ -117,14 +193,22 @@ class Database:
     @asynccontextmanager
     async def _session(self, engine: AsyncEngine, scope: UUID | None) -> AsyncIterator[AsyncSession]:
         async with (
-            AsyncSession(
+            LaneSession(
                 engine, sync_session_class=_ScopedSession, expire_on_commit=False, info={"scope": scope}
             ) as session,
             session.begin(),
         ):
             yield session
+            await _end(session)
 
     async def dispose(self) -> None:
-        await self._app.dispose()
-        await self._system.dispose()
-        await self._console.dispose()
+        """Says goodbye to a server that answers; one that does not learns it when the process has gone."""
+        engines = (self._app, self._system, self._console)
+        closing = [asyncio.ensure_future(engine.dispose()) for engine in engines]
+        closed, waiting = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting, timeout=CLOSE_SECONDS)
+        for task in closed:
+            task.result()

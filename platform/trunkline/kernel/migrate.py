@@ -1,6 +1,7 @@
 """Bringing a database to the newest schema. Safe to run at any time, by several processes at once."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 from alembic import command
@@ -40,6 +41,12 @@ def head() -> str:
 def current(url: str) -> str | None:
     """The revision of the database; None if it was never migrated. Blocking."""
     return asyncio.run(_current(url))
+
+
+def statements(folder: Path) -> Iterator[str]:
+    """Of every .sql file in the folder, in the order of their names: a migration that is made of parts."""
+    for part in sorted(folder.glob("*.sql")):
+        yield from (statement for statement in part.read_text("utf-8").split(";\n") if statement.strip())
 
 
 async def _current(url: str) -> str | None:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from litestar import Request, Router, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, PathItem, SecurityScheme
 
 from trunkline.kernel.problems import PROBLEM
 
@@ -92,8 +92,12 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(
+    webhooks: Mapping[str, PathItem] | None = None, schemas: Mapping[str, Any] | None = None
+) -> OpenAPIConfig:
+    """`webhooks` by their names; `schemas`: plain ones by name, which they refer to."""
     return OpenAPIConfig(
+        webhooks=dict(webhooks or {}),
         title="Trunkline API",
         version=version("trunkline"),
         description=DESCRIPTION,
@@ -106,14 +110,17 @@ def openapi_config() -> OpenAPIConfig:
             }
         ),
         security=[{"api_key": []}],
-        render_plugins=[_Reference(path="/"), _Document(path="/openapi.json")],
+        render_plugins=[_Reference(schemas or {}, path="/"), _Document(schemas or {}, path="/openapi.json")],
         openapi_router=Router(PATH, route_handlers=[], include_in_schema=False, opt={"public": True}),
     )
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document with our errors in it; idempotent, as Litestar hands out one cached object."""
-    document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+def complete(document: dict[str, Any], schemas: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The same document with our errors and `schemas` in it; idempotent, as Litestar hands out one cached
+    object.
+    """
+    known = document.setdefault("components", {}).setdefault("schemas", {})
+    known |= {"Problem": _PROBLEM_SCHEMA, **(schemas or {})}
     for _path, method, operation in operations(document):
         body = operation.get("requestBody", {})
         if any(_optional(one.get("schema", {})) for one in body.get("content", {}).values()):
@@ -122,10 +129,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for status, response in list(responses.items()):
             if status[0] in "45" and PROBLEM not in response.get("content", {}):
                 del responses[status]
-        known = operation.setdefault("parameters", [])
-        names = {parameter["name"] for parameter in known}
+        given = operation.setdefault("parameters", [])
+        names = {parameter["name"] for parameter in given}
         extra = [*_TENANT, *([_IDEMPOTENCY_KEY] if method == "post" else [])]
-        known += [parameter for parameter in extra if parameter["name"] not in names]
+        given += [parameter for parameter in extra if parameter["name"] not in names]
         failures = _FAILURES if method == "get" else _FAILURES | _FAILURES_OF_DEEDS
         failures = failures | (_FAILURES_OF_POSTS if method == "post" else {})
         for status, description in failures.items():
@@ -154,15 +161,23 @@ def operations(document: Mapping[str, Any]) -> list[tuple[str, str, dict[str, An
 
 
 class _Document(JsonRenderPlugin):
+    def __init__(self, schemas: Mapping[str, Any], *, path: str) -> None:
+        super().__init__(path=path)
+        self._schemas = schemas
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return super().render(request, complete(openapi_schema))
+        return super().render(request, complete(openapi_schema, self._schemas))
 
 
 class _Reference(OpenAPIRenderPlugin):
     """Plain HTML made here: no script, nothing from elsewhere."""
 
+    def __init__(self, schemas: Mapping[str, Any], *, path: str) -> None:
+        super().__init__(path=path)
+        self._schemas = schemas
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002 - the base's signature
-        document = complete(openapi_schema)
+        document = complete(openapi_schema, self._schemas)
         groups: dict[str, list[dict[str, Any]]] = {}
         for path, method, operation in operations(document):
             tag = (operation.get("tags") or [path.split("/")[2] if path.count("/") > 1 else "API"])[0]

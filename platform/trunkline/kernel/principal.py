@@ -1,5 +1,6 @@
 """Who acts. The platform knows people and keys only as this."""
 
+from contextvars import ContextVar
 from typing import Literal
 from uuid import UUID
 
@@ -23,5 +24,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[Scope] = frozenset()
     """What an API key may do; of no meaning for others."""
 
+
+CLIENT_ADDRESS: ContextVar[str | None] = ContextVar("client_address", default=None)
+"""Of the request that this task answers; None outside of one. Set by `trunkline.web` alone."""
 
 SYSTEM = Principal(kind="system", id="system", role="system", label="Trunkline")

@@ -125,6 +125,7 @@ def describe(
     if isinstance(error, TrunklineError):
         status, code, detail, field = error.status, error.code, error.message, error.field
         extra = {name: value for name, value in error.extra.items() if value is not None}
+        errors = [one for one in extra.get("errors", ()) if isinstance(one, FieldError)]
         if isinstance(wait := extra.get("retry_after"), int | float):
             headers["retry-after"] = str(max(0, -int(-wait // 1)))
         if status >= 500:

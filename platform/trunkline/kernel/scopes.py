@@ -4,20 +4,28 @@ from typing import Any, Literal, get_args
 
 Scope = Literal[
     "records:read",
+    "feeds:write",
     "connections:read",
     "connections:write",
     "connect:write",
+    "actions:write",
     "recipes:read",
     "recipes:write",
+    "webhooks:read",
+    "webhooks:write",
 ]
 
 SCOPES: dict[Scope, str] = {
     "records:read": "Read records and the change log.",
+    "feeds:write": "Keep named cursors in the change log: make, acknowledge and remove them.",
     "connections:read": "See connections and their runs.",
-    "connections:write": "Start syncs and disconnect accounts.",
+    "connections:write": "Start and control syncs, try records again, decide reviews, disconnect accounts.",
     "connect:write": "Let end users connect accounts, and confirm what they connected.",
+    "actions:write": "Write to connected accounts: run actions, try failed ones again.",
     "recipes:read": "See connectors, models and recipes.",
     "recipes:write": "Declare models.",
+    "webhooks:read": "See webhook endpoints and what was sent to them.",
+    "webhooks:write": "Register and change webhook endpoints; have events sent again.",
 }
 """In words, for whoever gives a key away. The order is that of every list."""
 

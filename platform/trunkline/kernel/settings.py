@@ -52,10 +52,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kms_endpoint: str = ""
     tenant_keys: Path | None = None
     """Folder of the tenants' own keys, seen by every process; default beside the wrapping key file."""
+    audit_key: Path | None = None
+    """Signs the heads of audit logs; default <data>/audit.key."""
+    audit_heads: Path | None = None
+    """Where a worker appends signed heads; default <data>/audit-heads.jsonl. Copy it to another machine."""
     sandbox_url: str = ""
     """Origin of the sandbox. Set: connectors talk to it and plain http to it is allowed."""
     product_url: str = ""
     """Origin of the demo product page (sandbox only)."""
+    sandbox_connectors: str = ""
+    """Folders of partners' connectors that the sandbox simulates too, their code included; with ":" between
+    (";" on Windows)."""
     sandbox_port: Port = 8701
     product_port: Port = 8702
     log_format: Literal["console", "json"] = "console"
@@ -97,6 +104,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tenant_key_folder(self) -> Path:
         return self.tenant_keys or self.wrapping_key_file.with_name(f"{self.wrapping_key_file.name}.tenants")
+
+    @property
+    def audit_key_file(self) -> Path:
+        return self.audit_key or self.data / "audit.key"
+
+    @property
+    def audit_head_file(self) -> Path:
+        return self.audit_heads or self.data / "audit-heads.jsonl"
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

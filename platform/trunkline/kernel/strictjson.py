@@ -8,7 +8,6 @@ that Postgres' bigint or a reader's int64 cannot hold.
 import hashlib
 import json
 import math
-import re
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +17,10 @@ INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 NUL_SHOWN = "\u2400"  # the symbol for NUL: what a replaced NUL is read as
 
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_BRACKETS = b"[]{}"
+_NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
+_LONG_NUMBER = b"0" * 19
 _decoder = msgspec.json.Decoder()
 _sorted_encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -52,12 +54,13 @@ def decode(
         raise JSONLimitError(f"Not valid JSON: {error}.") from None
     except UnicodeDecodeError:
         raise JSONLimitError("Not valid JSON: it is not UTF-8.") from None
-    # The walk is only made when the bytes show that something could be wrong: it costs more than decoding.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth_exceeded(value):
+    # A walk is only made when the bytes show that something could be wrong: it costs more than decoding.
+    outside = _outside_strings(raw)
+    if not _surely_shallow(outside) and _depth_exceeded(value):
         raise JSONLimitError(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
     if unique_keys:
         _refuse_duplicates(raw)
-    if b"\\u0000" in raw or _LONG_NUMBER.search(raw):
+    if b"\\u0000" in raw or _LONG_NUMBER in outside.translate(_DIGITS):
         value = _mend(value, "", replace_nul=nul == "replace", integers_as_text=long_integers == "text")
     return value
 
@@ -69,11 +72,18 @@ def canonical(value: Any) -> bytes:
 
 def fingerprint(value: Any) -> bytes:
     """16 bytes of blake2b over `canonical`: what decides whether a record changed."""
-    return hashlib.blake2b(canonical(value), digest_size=16).digest()
+    return fingerprint_of(canonical(value))
+
+
+def fingerprint_of(written: bytes) -> bytes:
+    """As `fingerprint`, of what `canonical` gave."""
+    return hashlib.blake2b(written, digest_size=16).digest()
 
 
 def problem(value: Any, *, max_depth: int = MAX_DEPTH) -> str | None:
     """Why a value already in memory is not JSON within the limits, or None. Stops at the first finding."""
+    if value is None or value is True or value is False or (type(value) is str and "\x00" not in value):
+        return None
     if _depth_exceeded(value, max_depth):
         return f"it is nested deeper than {max_depth} levels"
     try:
@@ -81,6 +91,26 @@ def problem(value: Any, *, max_depth: int = MAX_DEPTH) -> str | None:
     except JSONLimitError as error:
         return str(error)
     return None
+
+
+def _outside_strings(raw: bytes) -> bytes:
+    """What valid JSON has outside its strings: brackets, numbers, commas."""
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(raw.split(b'"')[::2])
+
+
+def _surely_shallow(outside: bytes) -> bool:
+    """Whether it is at most 64 deep; False where that takes a closer look.
+
+    Each round takes the innermost pairs away, of both kinds one after the other: two levels at the most.
+    """
+    brackets = outside.translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH // 2):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return not brackets
 
 
 def _depth_exceeded(value: Any, limit: int = MAX_DEPTH) -> bool:

@@ -23,6 +23,7 @@ _FALSE = {"false", "no", "0"}
 _INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0{1,20})?")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?")
 _EPOCH = re.compile(r"-?\d{1,16}")
+_CALENDAR = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Epochs are milliseconds from this size on: as seconds it is the year 5138, as milliseconds March 1973.
 _MILLISECONDS_FROM = 100_000_000_000
 
@@ -142,9 +143,11 @@ def _moment(value: Any) -> datetime | None:
     try:
         if isinstance(text, str) and not _EPOCH.fullmatch(text):
             # Python reads week dates and basic forms too; only what looks like a calendar date is meant.
-            if not re.match(r"\d{4}-\d{2}-\d{2}", text):
+            if not _CALENDAR.match(text):
                 return None
             parsed = datetime.fromisoformat(text)
+            if parsed.tzinfo is UTC:
+                return parsed
             return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
         if isinstance(text, bool) or not isinstance(text, (str, int, float)):
             return None

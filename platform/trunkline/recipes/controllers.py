@@ -97,11 +97,17 @@ class ConnectorController(Controller):
         **needs("recipes:read"),
         summary="Connectors of this installation",
         operation_id="listConnectors",
-        sync_to_thread=False,
     )
-    def list_connectors(self, connectors: NamedDependency[Connectors]) -> ConnectorList:
-        """With what they read, what they ask the customer to allow, and the recipes they suggest."""
-        return ConnectorList([ConnectorOut.of(manifest) for manifest in connectors.all()])
+    async def list_connectors(
+        self, connectors: NamedDependency[Connectors], principal: NamedDependency[Principal]
+    ) -> ConnectorList:
+        """With what they read, what they ask the customer to allow, and the recipes they suggest.
+
+        Of a tenant that is named, those that it may connect; else those that every tenant may.
+        """
+        await connectors.refresh()
+        offered = connectors.offered(principal.tenant_id or OPERATOR)
+        return ConnectorList([ConnectorOut.of(manifest) for manifest in offered])
 
 
 class RecipeController(Controller):

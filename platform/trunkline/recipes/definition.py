@@ -16,10 +16,11 @@ from trunkline.kernel import strictjson
 from trunkline.recipes import expression as cel_text
 from trunkline.recipes.coerce import coerce
 from trunkline.recipes.errors import DefinitionError, InvalidDefinitionError, did_you_mean
-from trunkline.recipes.target import TargetField, TargetModel, shape_error
+from trunkline.recipes.target import HALF_A_CHARACTER, TargetField, TargetModel, shape_error
 
 MappingKind = Literal["field", "expression", "constant"]
 Scalar = str | int | float | bool
+OnDrift = Literal["pause", "quarantine"]
 MAX_MAPPINGS = 200
 
 
@@ -52,6 +53,11 @@ class RecipeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     model: str
     mappings: tuple[Mapping, ...]
     filter: str | None = None
+    on_changed: OnDrift = "pause"
+    """When a field that it uses disappears or changes its type at the provider: stop the stream, or set the
+    records aside. What is held stays either way."""
+    on_new_value: OnDrift = "quarantine"
+    """When a list of values that it uses gains one: set aside the records it makes nothing of, or stop."""
 
 
 def encode(definition: RecipeDefinition) -> bytes:
@@ -73,6 +79,8 @@ def convert(raw: Any) -> RecipeDefinition:
         return msgspec.convert(raw, RecipeDefinition)
     except msgspec.ValidationError as error:
         raise InvalidDefinitionError([shape_error(error)]) from None
+    except UnicodeEncodeError:  # of a name that msgspec would quote
+        raise InvalidDefinitionError([DefinitionError("", HALF_A_CHARACTER)]) from None
 
 
 def validate(

@@ -1,7 +1,7 @@
 """The provider's document as recipes see it."""
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Map
-from collections.abc import Sequence
 from typing import Any
 
 from trunkline.recipes.definition import SourceField
@@ -16,6 +16,16 @@ def flatten(document: Map[str, Any]) -> dict[str, Any]:
     if not isinstance(lifted, Map):
         return dict(document)
     return {**lifted, **{name: value for name, value in document.items() if name != LIFTED}}
+
+
+def lookup(document: Map[str, Any]) -> Callable[[str], Any]:
+    """`flatten(document).get`, by the quickest way there."""
+    lifted = document.get(LIFTED)
+    if type(lifted) is not dict and not isinstance(lifted, Map):
+        return document.get
+    flat = {**lifted, **document}
+    flat[LIFTED] = lifted.get(LIFTED)
+    return flat.get
 
 
 def discover_fields(documents: Sequence[Map[str, Any]]) -> tuple[SourceField, ...]:

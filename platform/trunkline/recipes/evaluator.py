@@ -19,7 +19,8 @@ from trunkline.recipes import cel_worker as wire
 from trunkline.recipes import expression as cel_text
 from trunkline.recipes import messages
 from trunkline.recipes.errors import EvaluatorUnavailableError
-from trunkline.recipes.guards import MAX_DEPTH, Guard, GuardError
+from trunkline.recipes.guards import MAX_DEPTH, GuardError, guard_of
+from trunkline.recipes.plain import plain_of
 from trunkline.recipes.results import CheckResult, MappedRecord, Program
 
 BATCH = 200  # records in a request (stack.md)
@@ -225,9 +226,12 @@ class Evaluator:
     async def evaluate(self, program: Program, records: Sequence[dict[str, Any]]) -> list[MappedRecord]:
         """One result for each document, in order. Raises EvaluatorUnavailableError when no child starts."""
         results: list[MappedRecord | None] = [None] * len(records)
-        guard = Guard(program)
+        guard, plain = guard_of(program), plain_of(program)
         waiting: list[tuple[int, msgspec.Raw]] = []
         for index, document in enumerate(records):
+            if plain is not None and (found := plain.evaluate(document)) is not None:
+                results[index] = found
+                continue
             try:
                 waiting.append((index, guard.prepare(document)))
             except GuardError as error:
@@ -247,11 +251,11 @@ class Evaluator:
                 careful = True
                 continue
             stopped += 1
-            results[waiting[0][0]] = MappedRecord(error=reason)
+            results[waiting[0][0]] = MappedRecord(error=reason, passing=True)
             waiting = waiting[1:]
             if stopped >= MAX_STOPPED:
                 for index, _ in waiting:
-                    results[index] = MappedRecord(error=messages.GIVEN_UP.format(count=stopped))
+                    results[index] = MappedRecord(error=messages.GIVEN_UP.format(count=stopped), passing=True)
                 waiting = []
         return [record for record in results if record is not None]
 

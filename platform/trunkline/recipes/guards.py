@@ -7,6 +7,7 @@ nothing.
 from collections.abc import Mapping as Map
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ import msgspec
 
 from trunkline.kernel.strictjson import INT64_MAX, INT64_MIN
 from trunkline.recipes import expression as cel_text
-from trunkline.recipes.document import flatten
+from trunkline.recipes.document import flatten, lookup
 from trunkline.recipes.results import Program
 
 MAX_DEPTH = 32  # 10,000 crash the library
@@ -28,8 +29,14 @@ class GuardError(ValueError):
     """The record is beyond a limit; the message names the field and the limit."""
 
 
+@lru_cache(maxsize=256)
+def guard_of(program: Program) -> "Guard":
+    """A program's guard; reading what its expressions name takes longer than a page of records."""
+    return Guard(program)
+
+
 class Guard:
-    """Prepares documents for one program."""
+    """Prepares documents for one program. Names are the program's own, bounded by its texts."""
 
     def __init__(self, program: Program) -> None:
         texts = [*program.expressions, *([program.filter] if program.filter is not None else [])]
@@ -40,19 +47,28 @@ class Guard:
 
     def prepare(self, document: Map[str, Any]) -> msgspec.Raw:
         """As msgpack {"record": ..., "source": ...}; fields named but missing are null. Or GuardError."""
-        flat = flatten(document)
-        record = dict.fromkeys(self._names) if self._whole else {name: flat.get(name) for name in self._names}
         if self._whole:
-            record.update(flat)
-        state = _Converter()
-        data = {
-            "record": state.convert(record, "record", 1),
-            "source": state.convert(document, "source", 1) if self._source else {},
-        }
-        encoded = _encoder.encode(data)
+            record = {**dict.fromkeys(self._names), **flatten(document)}
+        else:
+            get = lookup(document)
+            record = {name: get(name) for name in self._names}
+        if self._source or not all(map(_plain, record.values())):
+            state = _Converter()
+            record = state.convert(record, "record", 1)
+            source = state.convert(document, "source", 1) if self._source else {}
+            encoded = _encoder.encode({"record": record, "source": source})
+        else:
+            encoded = _encoder.encode({"record": record, "source": {}})
         if len(encoded) > MAX_RECORD_BYTES:
             raise GuardError(f"the record has {len(encoded):,} bytes; expressions take at most 1 MB")
         return msgspec.Raw(encoded)
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value needs no conversion, and no limit can be exceeded by it."""
+    if type(value) is str:
+        return len(value) * 4 <= MAX_STRING_BYTES and "\x00" not in value
+    return value is None or value is True or value is False
 
 
 class _Converter:

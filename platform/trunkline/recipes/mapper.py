@@ -10,9 +10,9 @@ import msgspec
 from trunkline.kernel import strictjson
 from trunkline.recipes import definition as definitions
 from trunkline.recipes import expression as cel_text
-from trunkline.recipes.coerce import coerce, shown
+from trunkline.recipes.coerce import STRING_LIMIT, coerce, shown
 from trunkline.recipes.definition import Mapping, RecipeDefinition, SourceField
-from trunkline.recipes.document import flatten
+from trunkline.recipes.document import lookup
 from trunkline.recipes.errors import DefinitionError, FieldError
 from trunkline.recipes.evaluator import Evaluator
 from trunkline.recipes.results import Failed, Filtered, Mapped, MappedRecord, MapResult, Program
@@ -114,9 +114,14 @@ def fingerprint(data: Map[str, Any]) -> bytes:
 
 
 class _Step(msgspec.Struct, frozen=True):
+    name: str
     field: TargetField
     mapping: Mapping
+    source: str | None
+    """The field it takes over as it is."""
     expression: int | None
+    line: bool
+    """A text of at most STRING_LIMIT characters is what it holds."""
 
 
 def _plan(definition: RecipeDefinition, model: TargetModel) -> list[_Step]:
@@ -130,36 +135,43 @@ def _plan(definition: RecipeDefinition, model: TargetModel) -> list[_Step]:
             expression += 1
         field = model.field(mapping.target)
         if field is not None and mapping.target not in steps:
-            steps[mapping.target] = _Step(field, mapping, index)
+            source = mapping.source if mapping.kind == "field" else None
+            line = field.type in ("string", "text")
+            steps[mapping.target] = _Step(field.name, field, mapping, source, index, line)
     return [steps[field.name] for field in model.fields if field.name in steps]
 
 
 def _result(plan: list[_Step], document: dict[str, Any], evaluated: MappedRecord) -> MapResult:
     if evaluated.error is not None:
-        return Failed((FieldError("", evaluated.error),))
+        return Failed((FieldError("", evaluated.error),), passing=evaluated.passing)
     if not evaluated.kept:
         return Filtered()
-    flat = flatten(document)
+    get = lookup(document)
     data: dict[str, Any] = {}
     errors: list[FieldError] = []
     for step in plan:
-        value, problem = _value(step, flat, evaluated)
-        if problem is None:
-            data[step.field.name] = value
+        if step.source is not None:
+            raw = get(step.source)
+        elif step.expression is None:
+            raw = step.mapping.constant
+        elif problem := evaluated.errors.get(step.expression):
+            errors.append(FieldError(step.name, f"{step.name}: {problem}"))
+            continue
         else:
-            errors.append(FieldError(step.field.name, f"{step.field.name}: {problem}"))
+            raw = evaluated.values[step.expression]
+        if step.line and type(raw) is str and 0 < len(raw) <= STRING_LIMIT and "\x00" not in raw:
+            data[step.name] = raw  # as `coerce` would leave it
+            continue
+        value, problem = _value(step, raw)
+        if problem is None:
+            data[step.name] = value
+        else:
+            errors.append(FieldError(step.name, f"{step.name}: {problem}"))
     return Failed(tuple(errors)) if errors else Mapped(data)
 
 
-def _value(step: _Step, flat: dict[str, Any], evaluated: MappedRecord) -> tuple[Any, str | None]:
+def _value(step: _Step, raw: Any) -> tuple[Any, str | None]:
     mapping = step.mapping
-    if step.expression is not None:
-        problem = evaluated.errors.get(step.expression)
-        if problem:
-            return None, problem
-        raw = evaluated.values[step.expression]
-    else:
-        raw = mapping.constant if mapping.kind == "constant" else flat.get(mapping.source)
     value, problem = coerce(step.field, raw)
     if problem is None and value is None and mapping.default is not None:
         value, problem = coerce(step.field, mapping.default)

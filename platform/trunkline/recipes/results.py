@@ -43,6 +43,8 @@ class MappedRecord(msgspec.Struct, frozen=True):
     values: tuple[Any, ...] = ()
     errors: dict[int, str] = {}
     error: str | None = None
+    passing: bool = False
+    """The error may pass: the record's process was stopped."""
 
 
 class Mapped(msgspec.Struct, frozen=True, tag="mapped"):
@@ -56,9 +58,12 @@ class Filtered(msgspec.Struct, frozen=True, tag="filtered"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """Nothing of this record may be stored; `errors` has at least one entry."""
+    """Nothing of this record may be stored; `errors` has at least one entry. `passing`: the cause may pass
+    by itself, since it lies in the process that maps and not in the record.
+    """
 
     errors: tuple[FieldError, ...]
+    passing: bool = False
 
 
 MapResult = Mapped | Filtered | Failed

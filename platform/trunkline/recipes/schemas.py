@@ -75,14 +75,13 @@ class ConnectorOut(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        words = manifest.auth.scope_words
         return cls(
             name=manifest.name,
             label=manifest.label,
             version=manifest.version,
             category=manifest.category,
             description=manifest.description,
-            permissions=[words.get(scope, scope) for scope in manifest.auth.scopes],
+            permissions=list(manifest.auth.words),
             streams=[StreamOut(one.name, one.label, one.description) for one in manifest.streams],
             recipes=[SuggestedOut.of(recipe) for recipe in manifest.recipes],
         )

@@ -19,7 +19,7 @@ from trunkline.recipes.errors import DefinitionError, InvalidDefinitionError
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce, Version
 from trunkline.recipes.target import TargetModel, built_in_models
-from trunkline.sdk.manifest import Manifest, StreamSpec, SuggestedRecipe
+from trunkline.sdk.manifest import Manifest, StreamSpec, SuggestedMapping, SuggestedRecipe
 from trunkline.sdk.registry import Connectors
 
 SCHEDULES = {60: "Every minute", 300: "Every 5 minutes", 900: "Every 15 minutes", 3600: "Every hour"}
@@ -91,7 +91,7 @@ class RecipeService:
         note: str | None = None,
     ) -> UUID:
         """A new recipe with its first version; its stream starts at once. Raises InvalidDefinitionError."""
-        spec = self._spec(connector, definition.stream)
+        spec = await self._spec(connector, definition.stream)
         model = await self.model(session, tenant_id, definition.model)
         await self._must_be_valid(definition, model, name, schedule_seconds)
         recipe_id = new_id()
@@ -110,7 +110,16 @@ class RecipeService:
             },
             _version(tenant_id, recipe_id, 1, principal, definition, schedule_seconds, note),
         )
-        await append(session, principal, "recipe.created", "recipe", str(recipe_id), tenant_id=tenant_id)
+        await append(
+            session,
+            principal,
+            "recipe.created",
+            "recipe",
+            recipe_id,
+            {"connection_id": str(connection_id), "stream": definition.stream, "model": definition.model},
+            after=_settings(name, schedule_seconds, 1),
+            tenant_id=tenant_id,
+        )
         await self._reschedule(session, tenant_id, connection_id, spec)
         await self._streams.remap(session, tenant_id, recipe_id)
         return recipe_id
@@ -162,11 +171,15 @@ class RecipeService:
             principal,
             "recipe.saved",
             "recipe",
-            str(recipe_id),
+            recipe_id,
+            {"version": version},
+            before=_settings(recipe.name, recipe.schedule_seconds, current),
+            after=_settings(name, schedule_seconds, version),
             tenant_id=tenant_id,
-            detail={"version": version},
         )
-        await self._reschedule(session, tenant_id, recipe.connection_id, self._spec(connector, recipe.stream))
+        await self._reschedule(
+            session, tenant_id, recipe.connection_id, await self._spec(connector, recipe.stream)
+        )
         await self._streams.remap(session, tenant_id, recipe_id)
         return version
 
@@ -184,8 +197,19 @@ class RecipeService:
         recipe = await self.get(session, tenant_id, recipe_id)
         await repository.change(session, tenant_id, recipe_id, enabled=enabled)
         action = "recipe.enabled" if enabled else "recipe.disabled"
-        await append(session, principal, action, "recipe", str(recipe_id), tenant_id=tenant_id)
-        await self._reschedule(session, tenant_id, recipe.connection_id, self._spec(connector, recipe.stream))
+        await append(
+            session,
+            principal,
+            action,
+            "recipe",
+            recipe_id,
+            before={"enabled": recipe.enabled},
+            after={"enabled": enabled},
+            tenant_id=tenant_id,
+        )
+        await self._reschedule(
+            session, tenant_id, recipe.connection_id, await self._spec(connector, recipe.stream)
+        )
         if enabled:
             await self._streams.remap(session, tenant_id, recipe_id)
 
@@ -203,8 +227,10 @@ class RecipeService:
         recipe = await self.get(session, tenant_id, recipe_id)
         await repository.change(session, tenant_id, recipe_id, archived_at=now() if archived else None)
         action = "recipe.archived" if archived else "recipe.restored"
-        await append(session, principal, action, "recipe", str(recipe_id), tenant_id=tenant_id)
-        await self._reschedule(session, tenant_id, recipe.connection_id, self._spec(connector, recipe.stream))
+        await append(session, principal, action, "recipe", recipe_id, tenant_id=tenant_id)
+        await self._reschedule(
+            session, tenant_id, recipe.connection_id, await self._spec(connector, recipe.stream)
+        )
         if not archived:
             await self._streams.remap(session, tenant_id, recipe_id)
 
@@ -219,7 +245,7 @@ class RecipeService:
         keys: Sequence[str],
     ) -> list[UUID]:
         """The connector's recipes of these keys, but those there already. An unknown key: BadInputError."""
-        manifest = self._connectors.get(connector)
+        manifest = await self._connectors.find(connector)
         present = {
             (recipe.stream, recipe.name)
             for recipe in await repository.of_connection(session, tenant_id, connection_id)
@@ -255,8 +281,8 @@ class RecipeService:
                 f'Version {model.version} of "{model.name}" exists; declare the next one.', field="version"
             ) from None
 
-    def _spec(self, connector: str, stream: str) -> StreamSpec:
-        manifest: Manifest = self._connectors.get(connector)
+    async def _spec(self, connector: str, stream: str) -> StreamSpec:
+        manifest: Manifest = await self._connectors.find(connector)
         spec = manifest.stream(stream)
         if spec is None:
             raise InvalidDefinitionError(
@@ -295,13 +321,31 @@ def definition_of(suggested: SuggestedRecipe) -> RecipeDefinition:
         stream=suggested.stream,
         model=suggested.model,
         filter=suggested.filter,
-        mappings=tuple(
-            Mapping(target=mapping.target, kind="expression", expression=mapping.expression)
-            if mapping.expression
-            else Mapping(target=mapping.target, kind="field", source=mapping.field or "")
-            for mapping in suggested.mappings
-        ),
+        mappings=tuple(_mapping(mapping) for mapping in suggested.all_mappings),
     )
+
+
+def _mapping(suggested: SuggestedMapping) -> Mapping:
+    if suggested.table:
+        cases = ", ".join(f"{_quoted(key)}: {_quoted(value)}" for key, value in suggested.table.items())
+        text = (
+            f"cel.bind(t, {{{cases}}}, "
+            f'text(record.{suggested.field}) in t ? t[text(record.{suggested.field})] : "")'
+        )
+        return Mapping(target=suggested.target, kind="expression", expression=text)
+    if suggested.expression:
+        return Mapping(target=suggested.target, kind="expression", expression=suggested.expression)
+    return Mapping(target=suggested.target, kind="field", source=suggested.field or "")
+
+
+def _quoted(text: str) -> str:
+    """A literal of CEL."""
+    return msgspec.json.encode(text).decode()
+
+
+def _settings(name: str, schedule_seconds: int, version: int) -> dict[str, object]:
+    """For the audit log; the version's definition is kept for good in `recipe_versions`."""
+    return {"name": name.strip(), "schedule_seconds": schedule_seconds, "version": version}
 
 
 def _version(

@@ -1,6 +1,6 @@
 """Target models: the product's own nouns that records are mapped to, as versioned data.
 
-Four come with the product (`targets/*.toml`); an installation declares more with `declare_model`. A model is
+Ten come with the product (`targets/*.toml`); an installation declares more with `declare_model`. A model is
 immutable: a changed one is a new `version`, so that what was declared once can always be read again.
 """
 
@@ -15,8 +15,20 @@ from trunkline.recipes.errors import DefinitionError, InvalidDefinitionError
 
 FieldType = Literal["string", "text", "integer", "number", "boolean", "datetime", "date", "enum", "json"]
 
-BUILT_IN = ("contact", "company", "deal", "ticket")
+BUILT_IN = (
+    "account",
+    "contact",
+    "company",
+    "deal",
+    "ticket",
+    "user",
+    "subscription",
+    "invoice",
+    "payment",
+    "comment",
+)
 MAX_FIELDS = 200  # a form a person can still fill in, and a bound on the work for a record
+HALF_A_CHARACTER = "A name in it holds half of a character (a lone surrogate); write it anew."
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fits a column name of Postgres (63 bytes) unquoted
 
 
@@ -68,6 +80,8 @@ def declare_model(raw: Any) -> TargetModel:
         model = msgspec.convert(raw, TargetModel)
     except msgspec.ValidationError as error:
         raise InvalidDefinitionError([shape_error(error)]) from None
+    except UnicodeEncodeError:  # of a name that msgspec would quote
+        raise InvalidDefinitionError([DefinitionError("", HALF_A_CHARACTER)]) from None
     errors = check_model(model)
     if errors:
         raise InvalidDefinitionError(errors)

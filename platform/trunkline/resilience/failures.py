@@ -5,6 +5,7 @@ The rows lie in `failures.toml`, a runbook for each in `runbooks/{code}.md`.
 
 import functools
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ import msgspec
 from trunkline.resilience.classify import classify_code
 from trunkline.sdk.manifest import Manifest
 
-Action = Literal["retry", "wait", "refresh", "reconnect", "quarantine", "pause", "fail"]
+Action = Literal["retry", "wait", "refresh", "reconnect", "quarantine", "pause", "fail", "note"]
 Owner = Literal["us", "customer", "provider"]
 
 _FOLDER = Path(__file__).parent
@@ -62,9 +63,12 @@ def classify(
     status: int | None = None,
     body: bytes | None = None,
     error: BaseException | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> Failure:
     """What an answer or an error means: the manifest's rules first, then the general ones.
 
     To be asked only when something is wrong: a 2xx status here means that its body was not what it should be.
+    `headers`: find a name in lower case.
     """
-    return failure(classify_code(manifest, status, body, error))
+    return failure(classify_code(manifest, status, body, error, headers))

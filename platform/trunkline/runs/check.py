@@ -43,7 +43,7 @@ class CheckHandler:
         if found.last_call_at is not None and found.last_call_at + self._every > moment:
             return Done(again_at=found.last_call_at + self._every)
         try:
-            await self._provider.account(lease.tenant_id, connection_id)
+            await self._provider.account(lease.tenant_id, connection_id, interactive=False)
         except (NotUsableError, NotFoundError):
             return Done()
         except ProviderError as error:

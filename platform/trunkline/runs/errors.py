@@ -5,6 +5,7 @@ from typing import Any
 
 from trunkline.kernel.errors import TrunklineError
 from trunkline.resilience.failures import Failure
+from trunkline.sdk.refusals import Refused
 
 
 class ProviderError(TrunklineError):
@@ -18,6 +19,7 @@ class ProviderError(TrunklineError):
         *,
         retry_at: datetime | None = None,
         detail: dict[str, Any] | None = None,
+        refused: tuple[Refused, ...] = (),
     ) -> None:
         super().__init__(failure.customer, code=failure.code)
         self.failure = failure
@@ -25,7 +27,26 @@ class ProviderError(TrunklineError):
         self.retry_at = retry_at
         """Not before this, by what the provider or our own budget said; None: as the backoff decides."""
         self.detail = detail or {}
+        self.refused = refused
+        """Of a write: the fields at fault as the provider calls them, which is text of its own choosing."""
 
 
 class RunStoppedError(Exception):
     """The run was cancelled, or its connection or stream stopped; nothing was written."""
+
+
+class OvertakenError(Exception):
+    """Somebody else wrote a record of the page since it was asked for; nothing was written."""
+
+
+class RecipesChangedError(Exception):
+    """The page was mapped by recipes that are no longer the ones in force; nothing was written."""
+
+
+class NewerVersionError(TrunklineError):
+    """Where this run stands was written by a newer version; one of its workers goes on with it."""
+
+    failure_code = "newer_version"
+
+    def __init__(self) -> None:
+        super().__init__("A newer version is at work on this run; it is left to that one's workers.")

@@ -26,5 +26,9 @@ class RunEvents:
         await resolve_issues(session, connection.tenant_id, connection.id)
         await self._runs.start_streams(session, connection.tenant_id, connection.id, "reconnect")
 
+    async def ending(self, session: AsyncSession, connection: Connection) -> bool:
+        del session, connection
+        return False  # what runs needs no access to be stopped
+
     async def stopped(self, session: AsyncSession, connection: Connection) -> None:
         await self._runs.stop_streams(session, connection.tenant_id, connection.id)

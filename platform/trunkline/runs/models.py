@@ -1,17 +1,15 @@
 """Tables of the engine: streams, runs, records, entities, the change log."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, text
+from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
 
 _CONNECTION = ["connections.tenant_id", "connections.id"]
-
-_KEYS = ["data_keys.tenant_id", "data_keys.version"]
 
 
 class Stream(TenantTable, Base):
@@ -22,18 +20,43 @@ class Stream(TenantTable, Base):
     """
 
     __tablename__ = "streams"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),
+        Index("ix_streams_late", "late_at", postgresql_where=text("late_at IS NOT NULL")),
+        Index(
+            "ix_streams_troubled",
+            "tenant_id",
+            "connection_id",
+            postgresql_where=text(
+                "(paused_at IS NULL AND failures > 0) OR (paused_at IS NOT NULL AND cause IS NOT NULL"
+                " AND cause NOT IN ('paused_by_member', 'disconnected_by_member'))"
+            ),
+        ),
+    )
 
     connection_id: Mapped[UUID] = mapped_column(primary_key=True)
     stream: Mapped[str] = mapped_column(primary_key=True)
     schedule_seconds: Mapped[int]
     freshness_seconds: Mapped[int]
-    """Target: how far behind the provider this stream may be."""
+    """How far behind the provider this stream may be, if that is at least two schedules."""
+    freshness_chosen: Mapped[bool] = mapped_column(server_default=text("false"))
+    """By a member: a recipe that is saved leaves it as it is."""
+    late_at: Mapped[datetime | None] = mapped_column(
+        Computed(
+            "CASE WHEN paused_at IS NULL AND next_due_at IS NOT NULL THEN"
+            " (coalesce(last_success_at, created_at) AT TIME ZONE 'UTC' + make_interval(secs =>"
+            " greatest(freshness_seconds, 2 * schedule_seconds))) AT TIME ZONE 'UTC' END",
+            persisted=True,
+        )
+    )
+    """From when on it is beyond its target (`trunkline.health.assessment.target`); null: not read."""
     run_id: Mapped[UUID | None]
     checkpoint: Mapped[dict[str, Any] | None]
     watermark: Mapped[datetime | None]
     settled: Mapped[dict[str, Any] | None]
     """What the last complete pass asked for and mapped by: {fields, recipes: {id: version}}."""
+    complete_at: Mapped[datetime | None]
+    """When everything was last read, not only what changed."""
     last_started_at: Mapped[datetime | None]
     last_success_at: Mapped[datetime | None]
     next_due_at: Mapped[datetime | None]
@@ -46,11 +69,18 @@ class Stream(TenantTable, Base):
     paused_at: Mapped[datetime | None]
     records: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """Live records held."""
+    known_fields: Mapped[dict[str, Any] | None]
+    """The provider's fields that the recipes were built on: name -> `runs.drift.KnownField`."""
+    fields_checked_at: Mapped[datetime | None]
+    drift: Mapped[list[Any] | None]
+    """How the provider's fields differ from those: `runs.drift.Drift`; null without a difference."""
     created_at: Mapped[datetime] = timestamp()
+    told_since: Mapped[datetime | None]
+    """From when on webhooks tell of its changes; null: none has come yet."""
 
 
 class Run(TenantTable, Base):
-    """One pass over a stream. `state`: queued, running, waiting, succeeded, failed, cancelled."""
+    """One pass over a stream. `state`: queued, running, waiting, paused, succeeded, failed, cancelled."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -62,9 +92,9 @@ class Run(TenantTable, Base):
     connection_id: Mapped[UUID]
     stream: Mapped[str]
     mode: Mapped[str]
-    """first, incremental or full."""
+    """first, incremental, full, remap or retry."""
     trigger: Mapped[str]
-    """schedule, manual, recipe, reconnect."""
+    """schedule, manual, recipe, reconnect, review."""
     state: Mapped[str]
     cause: Mapped[str | None]
     waiting_until: Mapped[datetime | None]
@@ -89,14 +119,44 @@ class Run(TenantTable, Base):
     progress_at: Mapped[datetime | None]
 
 
+class Pass(TenantTable, Base):
+    """What goes on beside a stream's own runs: `backfill` (everything read anew), `remap` (what is held is
+    mapped anew) or `retry` (of that, what was set aside and is asked for). At most one of a kind; its
+    row goes when its run ends.
+    """
+
+    __tablename__ = "passes"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id", "stream"],
+            ["streams.tenant_id", "streams.connection_id", "streams.stream"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(["tenant_id", "run_id"], ["runs.tenant_id", "runs.id"], ondelete="CASCADE"),
+        UniqueConstraint("tenant_id", "run_id"),
+    )
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID]
+    checkpoint: Mapped[dict[str, Any] | None]
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """Failed tries in a row."""
+    handed_back: Mapped[bool] = mapped_column(server_default=text("false"))
+    """It was left in order: taking it up again is no further attempt."""
+    paused_at: Mapped[datetime | None]
+    """By a member; it also rests while its connection or stream does."""
+    created_at: Mapped[datetime] = timestamp()
+
+
 class Record(TenantTable, Base):
-    """A provider's document as received, sealed; `fingerprint` tells whether it changed."""
+    """A provider's document as received, sealed; `fingerprint` tells whether it changed.
+
+    Triggers hold what it refers to, connection and key, once a statement (migration 0009).
+    """
 
     __tablename__ = "records"
-    __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "key_version"], _KEYS),
-        ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),
-    )
 
     connection_id: Mapped[UUID] = mapped_column(primary_key=True)
     stream: Mapped[str] = mapped_column(primary_key=True)
@@ -107,19 +167,75 @@ class Record(TenantTable, Base):
     modified_at: Mapped[datetime | None]
     """The provider's time of the last change."""
     received_at: Mapped[datetime] = timestamp()
+    """When this form of it, or its deletion, was written."""
     run_id: Mapped[UUID]
     """The run that brought this form of it."""
     deleted_at: Mapped[datetime | None]
 
 
+class SeenPage(TenantTable, Base):
+    """External ids that a page gave to the complete pass under way."""
+
+    __tablename__ = "seen_pages"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("uuidv7()"))
+    pass_id: Mapped[UUID]
+    ids: Mapped[list[str]]
+
+
+class VanishedRecord(TenantTable, Base):
+    """A record that a pass found gone and that is not yet deleted; a review's plan consists of them."""
+
+    __tablename__ = "vanished"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    pass_id: Mapped[UUID] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    listed: Mapped[bool]
+    """By an explicit tombstone; else because a complete list did not name it."""
+    at: Mapped[datetime | None]
+    """The provider's time of the deletion."""
+    noted_at: Mapped[datetime] = timestamp()
+
+
+class UntoldChange(TenantTable, Base):
+    """A change that a pass found, until it is sure whether a webhook tells of it too (`runs.untold`)."""
+
+    __tablename__ = "untold_changes"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    modified_at: Mapped[datetime] = mapped_column(primary_key=True)
+    noted_at: Mapped[datetime] = timestamp()
+
+
+class UntoldDay(TenantTable, Base):
+    """How many changes, found on that day (UTC), no webhook told of."""
+
+    __tablename__ = "untold_days"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
 class Entity(TenantTable, Base):
-    """What a recipe makes of a record, in a model of the product's. `id` is stable for ever."""
+    """What a recipe makes of a record, in a model of the product's. `id` is stable for ever.
+
+    A trigger holds its recipe, once a statement (migration 0009).
+    """
 
     __tablename__ = "entities"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["tenant_id", "recipe_id"], ["recipes.tenant_id", "recipes.id"], ondelete="CASCADE"
-        ),
         Index("ix_entities_id", "tenant_id", "id", unique=True),
         Index("ix_entities_model", "tenant_id", "model", "id"),
         Index("ix_entities_record", "tenant_id", "connection_id", "stream", "external_id"),
@@ -180,6 +296,15 @@ class Quarantined(TenantTable, Base):
         ForeignKeyConstraint(
             ["tenant_id", "recipe_id"], ["recipes.tenant_id", "recipes.id"], ondelete="CASCADE"
         ),
+        Index("ix_quarantine_stream", "tenant_id", "connection_id", "stream", "external_id"),
+        Index(
+            "ix_quarantine_asked",
+            "tenant_id",
+            "connection_id",
+            "stream",
+            "external_id",
+            postgresql_where=text("asked_at IS NOT NULL"),
+        ),
     )
 
     recipe_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -191,3 +316,10 @@ class Quarantined(TenantTable, Base):
     recipe_version: Mapped[int]
     run_id: Mapped[UUID]
     since: Mapped[datetime] = timestamp()
+    tries: Mapped[int] = mapped_column(server_default=text("1"))
+    """By this version of the recipe."""
+    tried_at: Mapped[datetime] = timestamp()
+    passing: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Its cause may pass: it is tried again by itself, a bounded number of times."""
+    asked_at: Mapped[datetime | None]
+    """Somebody asked for another try, which has not been made yet."""

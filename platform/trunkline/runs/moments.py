@@ -1,6 +1,6 @@
 """Providers' times."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _EPOCH_MS = 100_000_000_000
@@ -32,3 +32,19 @@ def milliseconds(moment: datetime) -> int:
     """Since 1970, rounded down: reading from there misses nothing."""
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+def from_milliseconds(since: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since)
+
+
+def moment_values(name: str, moment: datetime) -> dict[str, Any]:
+    """For a template: {name_iso}, {name_ms}, {name_s} and {name_date}, all of the same moment, in UTC."""
+    since = milliseconds(moment)
+    iso = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{since % 1000:03d}Z"
+    return {
+        f"{name}_iso": iso,
+        f"{name}_ms": since,
+        f"{name}_s": since // 1000,
+        f"{name}_date": iso[:10],
+    }

@@ -4,11 +4,14 @@ Whatever takes time (comparing, sealing, mapping) happens before it opens; its l
 statements alone, the lock on the tenant's change log for the last two of them.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.kernel import strictjson
 from trunkline.kernel.db import Database
@@ -16,38 +19,46 @@ from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
 from trunkline.recipes.results import MapResult
 from trunkline.recipes.target import TargetModel
-from trunkline.runs import writes
+from trunkline.runs import gone, passes, setaside, untold, writes
 from trunkline.runs.checkpoint import Checkpoint
-from trunkline.runs.errors import RunStoppedError
+from trunkline.runs.documents import Item, Page
+from trunkline.runs.drift import Caution
+from trunkline.runs.errors import OvertakenError, RecipesChangedError, RunStoppedError
 from trunkline.runs.moments import parse_moment
-from trunkline.runs.planning import Outcome, plan
-from trunkline.runs.provider import Item
+from trunkline.runs.planning import Outcome, keeping, plan
+from trunkline.runs.prepared import Prepared
 from trunkline.runs.service import document_context
 from trunkline.runs.writes import Place, RecordWrite, SealedRecord
 from trunkline.sdk.manifest import Deletions, point
 from trunkline.vault.box import Box
 from trunkline.vault.service import Vault
 from trunkline.work.lease import Lease
+from trunkline.work.queue import WorkQueue
 
 REMAP_BATCH = 200
 """Held records mapped anew in one transaction."""
+BREATH = 32
+MAP_BATCH = 64
+"""Records compared, or mapped, without giving way: meanwhile the pages before are written and those after
+fetched, and neither is to wait for long.
+"""
+BURY_BATCH = 200
+"""Records deleted in one transaction."""
 
 
-class Prepared(msgspec.Struct, kw_only=True):
-    """A page, ready to be written."""
+class Move(Protocol):
+    """Writes the checkpoint and how many more records are held; False: this run is not to go on."""
 
-    records: list[RecordWrite] = []
-    key_version: int = 0
-    """What they are sealed with."""
-    gone: list[tuple[str, Any]] = []
-    """(external id, when)"""
-    outcomes: list[Outcome] = []
-    mapped: list[str] = []
-    """External ids whose entities are in question."""
-    counters: dict[str, int]
-    live: int = 0
-    """How many more live records are held after it."""
-    expected: int | None = None
+    async def __call__(
+        self,
+        session: AsyncSession,
+        place: Place,
+        run_id: UUID,
+        checkpoint: bytes,
+        records: int,
+        *,
+        waiting: bool,
+    ) -> bool: ...
 
 
 class PageWriter:
@@ -63,82 +74,174 @@ class PageWriter:
         place: Place,
         run_id: UUID,
         recipes: Sequence[tuple[RecipeInForce, TargetModel]],
+        move: Move,
+        work: WorkQueue | None = None,
     ) -> None:
+        """`move` takes the lock by which those who write a stream take turns. `work`: for hints to readers,
+        which start a little later without.
+        """
+        self._move = move
         self._db = db
+        self._work = work
         self._mapper = mapper
         self._vault = vault
         self._lease = lease
         self._place = place
         self._run_id = run_id
         self._recipes = recipes
+        self.caution = Caution()
+        """What the provider's changed fields make of mapping; the reader of the pages sets it."""
 
-    async def listed(self, items: Sequence[Item], *, map_all: bool = False) -> Prepared:
-        """A page of records that exist. `map_all`: also those that did not change."""
-        ids = [item.external_id for item in items]
+    async def listed(
+        self, pages: Sequence[Page], *, asked: datetime, map_all: bool = False, whole: bool = False
+    ) -> Prepared:
+        """Pages of records that exist; no record is named twice. `map_all`: also those that did not change.
+        `whole`: of a list of everything.
+        """
+        ids = [item.external_id for page in pages for item in page.items]
         async with self._db.tenant(self._place.tenant_id) as session:
-            held = await writes.held_records(session, self._place, ids) if ids else {}
+            held = await writes.held_records(session, self._place, ids, asked) if ids else {}
             box = await self._vault.box(session, self._place.tenant_id)
-        made = Prepared(counters={"pages": 1, "fetched": len(items)}, key_version=box.version)
+        made = Prepared(
+            asked=asked, counters={"pages": len(pages), "fetched": len(ids)}, key_version=box.version
+        )
+        seal = box.sealer("records", self._place.connection_id, self._place.stream, field="document")
         changed: list[Item] = []
+        late: list[str] = []
         created = revived = 0
-        for item in items:
-            document = strictjson.canonical(item.document)
-            fingerprint = box.fingerprint(document)
-            before = held.get(item.external_id)
-            if before == (fingerprint, False):
-                if map_all:
-                    changed.append(item)
-                continue
-            created += before is None
-            revived += before is not None and before[1]
-            changed.append(item)
-            sealed = box.seal(document, self._context(item.external_id))
-            made.records.append(RecordWrite(item.external_id, fingerprint, sealed, item.modified_at))
+        for page in pages:
+            for number, item in enumerate(page.items):
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+                before = held.get(item.external_id)
+                if before is not None and before.newer_than(item.modified_at, whole=whole, at=page.at):
+                    made.late += 1
+                    if map_all and not before.deleted:
+                        late.append(item.external_id)
+                    continue
+                document = strictjson.canonical(item.document)
+                fingerprint = box.fingerprint(document)
+                if before is not None and not before.deleted and before.fingerprint == fingerprint:
+                    if map_all:
+                        changed.append(item)
+                    continue
+                created += before is None
+                revived += before is not None and before.deleted
+                changed.append(item)
+                sealed = seal(document, item.external_id)
+                made.records.append(RecordWrite(item.external_id, fingerprint, sealed, item.modified_at))
+        made.fresh = frozenset(item.external_id for item in changed if item.external_id not in held)
         made.live = created + revived
         made.counters |= {
             "created": made.live,
             "updated": len(made.records) - made.live,
-            "unchanged": len(items) - len(made.records),
+            "unchanged": len(ids) - len(made.records),
         }
-        await self._map(made, [(item.external_id, item.document) for item in changed])
+        documents = [(item.external_id, item.document) for item in changed]
+        if late:
+            async with self._db.tenant(self._place.tenant_id) as session:
+                # whoever wrote one of them before the page was asked for, and is not yet done, is waited for
+                await passes.hold_still(session, self._place)
+                kept = await writes.sealed_records(session, self._place, late)
+            documents += [(record.external_id, self._open(box, record)) for record in kept]
+        await self._map(made, documents)
         return made
 
-    async def archived(self, items: Sequence[Item], read: Deletions) -> Prepared:
-        """A page of records that are gone; only those that are held count."""
+    async def archived(self, items: Sequence[Item], read: Deletions | None, *, asked: datetime) -> Prepared:
+        """Tombstones; those of records that are held, in no newer form, count.
+
+        `read` None: records flagged as deleted among others; their last change is the deletion.
+        """
         ids = [item.external_id for item in items]
         async with self._db.tenant(self._place.tenant_id) as session:
-            held = await writes.held_records(session, self._place, ids) if ids else {}
-        gone = [
-            (item.external_id, parse_moment(point(item.document, read.at)) if read.at else None)
-            for item in items
-            if held.get(item.external_id, (b"", True))[1] is False
-        ]
-        return Prepared(
-            gone=gone,
-            mapped=[external_id for external_id, _ in gone],
-            counters={"pages": 1, "deleted": len(gone)},
-            live=-len(gone),
-        )
+            held = await writes.held_records(session, self._place, ids, asked) if ids else {}
+        found = []
+        for item in items:
+            before = held.get(item.external_id)
+            if before is None or before.deleted:
+                continue
+            if read is None:
+                at = item.modified_at
+            else:
+                at = parse_moment(point(item.document, read.at)) if read.at else None
+            if at is None or before.modified_at is None or before.modified_at <= at:
+                found.append((item.external_id, at))
+        return Prepared(asked=asked, found_gone=found, counters={"pages": 1})
 
-    async def held(self, after: str | None) -> tuple[Prepared, str | None]:
-        """The next held records, mapped anew, and where to go on; None: these were the last."""
+    async def vanished(self, owner: UUID) -> tuple[Prepared, bool]:
+        """The next records that were noted as gone, to be deleted; and whether these were the last."""
+        asked = self._lease.now()
         async with self._db.tenant(self._place.tenant_id) as session:
-            batch = await writes.live_records(session, self._place, after or "", REMAP_BATCH)
+            batch = await gone.batch(session, self._place, owner, BURY_BATCH)
+        standing = [(one.external_id, one.at) for one in batch if one.stands]
+        made = Prepared(
+            asked=asked,
+            gone=standing,
+            mapped=[external_id for external_id, _ in standing],
+            counters={"deleted": len(standing)},
+            live=-len(standing),
+            settled=[one.external_id for one in batch],
+            owner=owner,
+        )
+        return made, len(batch) < BURY_BATCH
+
+    async def held(self, after: str | None, *, only_asked: bool = False) -> tuple[Prepared, str | None]:
+        """The next held records, mapped anew, and where to go on; None: these were the last.
+
+        `only_asked`: of those that were set aside, the ones to be tried again.
+        """
+        find = setaside.asked if only_asked else writes.live_records
+        async with self._db.tenant(self._place.tenant_id) as session:
+            asked = await passes.hold_still(session, self._place)
+            batch = await find(session, self._place, after or "", REMAP_BATCH)
             box = await self._vault.box(session, self._place.tenant_id)
-        made = Prepared(counters={})
+        made = Prepared(asked=asked, counters={"pages": 1, "fetched": len(batch)})
         await self._map(made, [(record.external_id, self._open(box, record)) for record in batch])
         return made, batch[-1].external_id if len(batch) == REMAP_BATCH else None
 
-    async def commit(self, page: Prepared, checkpoint: Checkpoint, *, waiting: bool) -> None:
-        """All of it, or nothing. Raises LeaseLostError and RunStoppedError, having written nothing."""
+    def nothing(self) -> Prepared:
+        """For a transaction that moves the checkpoint only."""
+        return Prepared(asked=self._lease.now(), counters={})
+
+    async def commit(
+        self,
+        page: Prepared,
+        checkpoint: Checkpoint,
+        *,
+        waiting: bool = False,
+        also: Callable[[AsyncSession], Awaitable[None]] | None = None,
+    ) -> None:
+        """All of it, or nothing. Raises LeaseLostError, RunStoppedError, OvertakenError and
+        RecipesChangedError, having written nothing.
+
+        `also` runs first, under the stream's lock, and may still change the checkpoint.
+        """
         place, run_id = self._place, self._run_id
         async with self._db.tenant(place.tenant_id) as session:
+            if also is not None:
+                await passes.lock_stream(session, place)
+                await also(session)
+            # the stream's row first, as everyone who stops a run does: the other order would deadlock; and
+            # from here on nobody else writes to the stream
+            state = msgspec.json.encode(checkpoint)
+            if not await self._move(session, place, run_id, state, page.live, waiting=waiting):
+                raise RunStoppedError
+            if page.mapped:
+                await self._must_hold(session, page)
+            await self._note(session, page)
             await writes.put_records(session, place, run_id, page.key_version, page.records)
             await writes.bury_records(session, place, run_id, page.gone)
-            gone = [external_id for external_id, _ in page.gone]
-            held = await writes.held_entities(session, place, page.mapped) if page.mapped else {}
-            planned = plan(place.tenant_id, page.outcomes, gone, held)
-            planned.cleared += [(recipe.recipe_id, one) for recipe, _ in self._recipes for one in gone]
+            if page.untold:
+                await untold.note(session, place, page.untold)
+            buried = [external_id for external_id, _ in page.gone]
+            known = [one for one in page.mapped if one not in page.fresh]
+            held = await writes.held_entities(session, place, known) if known else {}
+            outcomes = await self._keeping(session, page)
+            planned = plan(place.tenant_id, outcomes, buried, held)
+            planned.cleared += [(recipe.recipe_id, one) for recipe, _ in self._recipes for one in buried]
+            planned.writes += page.planned.writes
+            planned.quarantine += page.planned.quarantine
+            planned.filtered += page.planned.filtered
             await writes.put_entities(session, place, run_id, planned.writes)
             await writes.put_quarantine(session, place, run_id, planned.quarantine, planned.cleared)
             counters = page.counters | {
@@ -146,10 +249,7 @@ class PageWriter:
                 "quarantined": len(planned.quarantine),
                 "changes": len(planned.writes),
             }
-            # the stream's row first, as everyone who stops a run does: the other order would deadlock
-            state = msgspec.json.encode(checkpoint)
-            under_way = await writes.move(session, place, run_id, state, page.live, waiting=waiting)
-            if not under_way or not await writes.count(
+            if not await writes.count(
                 session,
                 place.tenant_id,
                 run_id,
@@ -160,26 +260,71 @@ class PageWriter:
             ):
                 raise RunStoppedError
             await self._lease.fence(session)
-            await writes.put_changes(session, place.tenant_id, planned.writes)
+            if await writes.put_changes(session, place.tenant_id, planned.writes) and self._work is not None:
+                self._work.hint(session)
 
     # -- inside -----------------------------------------------------------------------------
 
+    async def _note(self, session: AsyncSession, page: Prepared) -> None:
+        if page.owner is None:
+            return
+        if page.seen:
+            await gone.note_seen(session, self._place, page.owner, page.seen)
+        if page.found_gone:
+            await gone.note_gone(session, self._place, page.owner, page.found_gone)
+        if page.settled:
+            await gone.settle(session, self._place, page.owner, page.settled)
+
+    async def _must_hold(self, session: AsyncSession, page: Prepared) -> None:
+        """The page was made by the recipes in force, of records that nobody wrote since it was asked for."""
+        ours = {recipe.recipe_id: recipe.version for recipe, _ in self._recipes}
+        if await writes.recipes_in_force(session, self._place) != ours:
+            raise RecipesChangedError
+        if await writes.written_since(session, self._place, self._run_id, page.mapped, page.asked):
+            raise OvertakenError
+
+    async def _keeping(self, session: AsyncSession, page: Prepared) -> list[Outcome]:
+        """With what is held, where a field that is gone for good would leave a target without a value."""
+        made = []
+        for outcome in page.outcomes:
+            targets = page.keep.get(outcome.recipe_id)
+            if targets:
+                held = await writes.held_data(session, self._place, outcome.recipe_id, list(outcome.results))
+                made.append(keeping(outcome, targets, held))
+            else:
+                made.append(outcome)
+        return made
+
     async def _map(self, made: Prepared, documents: Sequence[tuple[str, dict[str, Any]]]) -> None:
         made.mapped = [external_id for external_id, _ in documents]
+        made.keep = self.caution.keep
         if not documents:
             return
-        for recipe, model in self._recipes:
-            results: list[MapResult] = await self._mapper.map(
-                recipe.definition, model, [document for _, document in documents]
-            )
-            made.outcomes.append(
-                Outcome(
-                    recipe_id=recipe.recipe_id,
-                    version=recipe.version,
-                    model=recipe.model,
-                    results=dict(zip(made.mapped, results, strict=True)),
+        for start in range(0, len(documents), MAP_BATCH):
+            ids = made.mapped[start : start + MAP_BATCH]
+            given = [document for _, document in documents[start : start + MAP_BATCH]]
+            for recipe, model in self._recipes:
+                results = await self._mapper.map(recipe.definition, model, given)
+                results = self.caution.judged(recipe, given, results)
+                self._sort_out(made, recipe, dict(zip(ids, results, strict=True)))
+                await asyncio.sleep(0)
+
+    def _sort_out(self, made: Prepared, recipe: RecipeInForce, results: dict[str, MapResult]) -> None:
+        """What was never held is planned at once; the rest waits for what is held of it, under the lock."""
+        fresh = {one: result for one, result in results.items() if one in made.fresh}
+        known = {one: result for one, result in results.items() if one not in fresh}
+        for some in (fresh, known):
+            if some:
+                outcome = Outcome(
+                    recipe_id=recipe.recipe_id, version=recipe.version, model=recipe.model, results=some
                 )
-            )
+                if some is known:
+                    made.outcomes.append(outcome)
+                else:
+                    planned = plan(self._place.tenant_id, [outcome], [], {})
+                    made.planned.writes += planned.writes
+                    made.planned.quarantine += planned.quarantine
+                    made.planned.filtered += planned.filtered
 
     def _open(self, box: Box, record: SealedRecord) -> dict[str, Any]:
         opened = box.open(record.document, record.key_version, self._context(record.external_id))

@@ -1,12 +1,15 @@
 """What a page changes in entities and quarantine: decided here, written by `writes`. Pure."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+from asyncpg.pgproto import pgproto
 
-from trunkline.recipes.mapper import fingerprint
+from trunkline.kernel import strictjson
 from trunkline.recipes.results import Failed, Filtered, Mapped, MapResult
 from trunkline.runs.schemas import Operation
 
@@ -39,6 +42,8 @@ class EntityWrite(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     fingerprint: bytes
     data: dict[str, Any] | None
+    written: bytes = b""
+    """`data` as JSON."""
 
 
 class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +51,7 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     recipe_version: int
     external_id: str
     errors: list[dict[str, str]]
+    passing: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +73,22 @@ class Plan(msgspec.Struct, kw_only=True):
 
 
 def entity_id(tenant_id: UUID, recipe_id: UUID, external_id: str) -> UUID:
-    """Stable for ever, in every installation that keeps the tenant's and recipe's ids."""
-    return uuid5(uuid5(tenant_id, recipe_id.hex), external_id)
+    """Stable for ever, in every installation that keeps the tenant's and recipe's ids.
+
+    `uuid5(namespace, external_id)` (RFC 9562, 5.5), of a class that costs a fifth to make.
+    """
+    digest = _namespace(tenant_id, recipe_id).copy()
+    digest.update(external_id.encode())
+    made = bytearray(digest.digest()[:16])
+    made[6] = made[6] & 0x0F | 0x50
+    made[8] = made[8] & 0x3F | 0x80
+    found: UUID = pgproto.UUID(bytes(made))
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _namespace(tenant_id: UUID, recipe_id: UUID) -> Any:
+    return hashlib.sha1(uuid5(tenant_id, recipe_id.hex).bytes, usedforsecurity=False)
 
 
 def plan(
@@ -93,6 +113,7 @@ def plan(
                         recipe_version=outcome.version,
                         external_id=external_id,
                         errors=[{"target": e.target, "message": e.message} for e in result.errors],
+                        passing=result.passing,
                     )
                 )
                 continue
@@ -114,10 +135,28 @@ def plan(
     return made
 
 
+def keeping(outcome: Outcome, targets: Iterable[str], held: Mapping[str, Mapping[str, Any]]) -> Outcome:
+    """`held`: data by external id. A target of these that the mapping leaves empty stays as it is."""
+    results: dict[str, MapResult] = {}
+    for external_id, result in outcome.results.items():
+        before = held.get(external_id)
+        if before is not None and isinstance(result, Mapped):
+            kept = {
+                name: before[name]
+                for name in targets
+                if result.data.get(name) is None and before.get(name) is not None
+            }
+            results[external_id] = Mapped({**result.data, **kept}) if kept else result
+        else:
+            results[external_id] = result
+    return msgspec.structs.replace(outcome, results=results)
+
+
 def _mapped(
     tenant_id: UUID, outcome: Outcome, external_id: str, result: Mapped, before: HeldEntity | None
 ) -> EntityWrite | None:
-    print_ = fingerprint(result.data)
+    written = strictjson.canonical(result.data)
+    print_ = strictjson.fingerprint_of(written)
     if before is not None and not before.deleted and before.fingerprint == print_:
         return None
     return EntityWrite(
@@ -130,6 +169,7 @@ def _mapped(
         revision=1 if before is None else before.revision + 1,
         fingerprint=print_,
         data=result.data,
+        written=written,
     )
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from trunkline.recipes.models import Recipe
-from trunkline.runs.models import Change, ChangeHead, Entity, Quarantined, Record, Run, Stream
+from trunkline.runs.drift import Drift, KnownField
+from trunkline.runs.models import Change, ChangeHead, Entity, Pass, Quarantined, Record, Run, Stream
 from trunkline.runs.schemas import (
     ChangeView,
     Counts,
@@ -90,6 +91,45 @@ async def active_runs(session: AsyncSession, tenant_id: UUID, connection_id: UUI
         .order_by(Run.stream)
     )
     return await _all(session, RunView, query)
+
+
+async def aside_runs(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> list[RunView]:
+    """Of the passes beside streams' own runs, by stream."""
+    query = (
+        _RUN.join(Pass, (Pass.tenant_id == Run.tenant_id) & (Pass.run_id == Run.id))
+        .where(Pass.tenant_id == tenant_id, Pass.connection_id == connection_id)
+        .order_by(Run.stream, Run.created_at)
+    )
+    return await _all(session, RunView, query)
+
+
+async def fields(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
+) -> tuple[dict[str, KnownField], list[Drift]]:
+    """The provider's fields that the recipes were built on, and how they differ now."""
+    row = (
+        await session.execute(
+            select(Stream.known_fields, Stream.drift).where(
+                Stream.tenant_id == tenant_id, Stream.connection_id == connection_id, Stream.stream == stream
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return {}, []
+    held = msgspec.convert(row.known_fields or {}, dict[str, KnownField])
+    return held, msgspec.convert(row.drift or [], list[Drift])
+
+
+async def drifting(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> dict[str, list[Drift]]:
+    """By stream: only those whose fields differ."""
+    rows = await session.execute(
+        select(Stream.stream, Stream.drift)
+        .where(
+            Stream.tenant_id == tenant_id, Stream.connection_id == connection_id, Stream.drift.is_not(None)
+        )
+        .order_by(Stream.stream)
+    )
+    return {row.stream: msgspec.convert(row.drift, list[Drift]) for row in rows if row.drift}
 
 
 # --- records and entities ---

@@ -1,14 +1,14 @@
 """Shapes that the engine gives to pages and to the API."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 
-Mode = Literal["first", "incremental", "full"]
-Trigger = Literal["schedule", "manual", "recipe", "reconnect"]
-RunState = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+Mode = Literal["first", "incremental", "full", "remap", "retry", "webhook"]
+Trigger = Literal["schedule", "manual", "recipe", "reconnect", "review", "webhook"]
+RunState = Literal["queued", "running", "waiting", "paused", "succeeded", "failed", "cancelled"]
 Operation = Literal["created", "updated", "deleted"]
 
 
@@ -47,7 +47,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def active(self) -> bool:
-        return self.state in {"queued", "running", "waiting"}
+        return self.state in {"queued", "running", "waiting", "paused"}
 
     @property
     def rate(self) -> float | None:
@@ -77,6 +77,8 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True):
     paused_at: datetime | None
     records: int
     created_at: datetime
+    freshness_chosen: bool = False
+    """By a member, not by the connector."""
 
 
 class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +121,13 @@ class QuarantineView(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Any]
     run_id: UUID
     since: datetime
+    tries: int
+    """By this version of the recipe."""
+    tried_at: datetime
+    passing: bool
+    """Its cause may pass: it is tried again by itself, a bounded number of times."""
+    asked_at: datetime | None
+    """Somebody asked for another try, which has not been made yet."""
 
 
 class RecordDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,3 +196,31 @@ class SyncIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`full` reads everything anew; by default only what changed is read."""
     tenant: str | None = None
     """The tenant's slug; read by the authentication of the API key."""
+
+
+_NAME = "^[a-z][a-z0-9_]*$"
+_TEXT = "^[^\\x00]*$"
+"""PostgreSQL holds no NUL."""
+
+
+class QuarantineList(msgspec.Struct, frozen=True):
+    records: list[QuarantineView]
+    next: str | None
+    """Cursor of the next page; null at the end."""
+
+
+class RetryIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    stream: Annotated[str, msgspec.Meta(max_length=100, pattern=_NAME)] | None = None
+    recipe_id: UUID | None = None
+    external_id: Annotated[str, msgspec.Meta(max_length=512, pattern=_TEXT)] | None = None
+    """Only this record, by the provider's id."""
+    message: Annotated[str, msgspec.Meta(max_length=1000, pattern=_TEXT)] | None = None
+    """Only what was set aside with this message."""
+    tenant: str | None = None
+    """The tenant's slug; read by the authentication of the API key."""
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """For the audit log, which keeps no message: it may quote a value."""
+        given = {"stream": self.stream, "recipe_id": self.recipe_id, "external_id": self.external_id}
+        return {name: str(value) for name, value in given.items() if value is not None}

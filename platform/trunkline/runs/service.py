@@ -1,39 +1,30 @@
-"""The rules of streams and runs. What a run does is in `sync`."""
+"""What people and the product ask of streams and runs. What a run does is in `sync`."""
 
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from trunkline.connections.models import Connection
 from trunkline.kernel import strictjson
 from trunkline.kernel.clock import now
-from trunkline.kernel.errors import ConflictError, NotFoundError
-from trunkline.kernel.ids import new_id
-from trunkline.recipes.models import Recipe
-from trunkline.runs import repository
-from trunkline.runs.models import Run, Stream
-from trunkline.runs.schemas import (
-    Counts,
-    Mode,
-    RecordDetail,
-    RunView,
-    StreamView,
-    Trigger,
-)
-from trunkline.vault.sealed import place
+from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
+from trunkline.recipes import repository as recipes
+from trunkline.runs import asking, passes, repository, setaside
+from trunkline.runs.drift import Drift, accepted, filters_on
+from trunkline.runs.following import Following
+from trunkline.runs.schemas import Counts, Mode, RecordDetail, RunView, StreamView
+from trunkline.runs.standing import end_run
+from trunkline.runs.writes import Place
+from trunkline.vault.sealed import place as sealed_place
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 
-SYNC = "sync"
-"""Kind of work: one run over one stream; key `{connection_id}:{stream}`."""
-CHECK = "check"
-"""Kind of work: proves that a connection's grant still holds; key is the connection's id."""
-
 BY_MEMBER = "paused_by_member"
-_ACTIVE = ("queued", "running", "waiting")
+FRESHEST, STALEST = 60, 30 * 86_400
+"""Seconds: between these a target may be chosen."""
 
+_NOT_ASIDE = "Only a full re-read or a re-mapping can be paused by itself; pause the connection instead."
 _WORDS = {
     "pending": "The connection is not confirmed yet.",
     "setup": "The connection still needs a choice before it can sync.",
@@ -42,64 +33,20 @@ _WORDS = {
     "disconnected": "The connection was disconnected.",
 }
 
-_ENSURE = text("""
-    INSERT INTO streams AS s
-        (tenant_id, connection_id, stream, schedule_seconds, freshness_seconds, next_due_at)
-    VALUES (:tenant, :connection, :stream, :schedule, :freshness, now())
-    ON CONFLICT (tenant_id, connection_id, stream) DO UPDATE SET
-        schedule_seconds = excluded.schedule_seconds,
-        freshness_seconds = excluded.freshness_seconds,
-        paused_at = CASE WHEN s.cause = 'paused_by_member' THEN s.paused_at END,
-        next_due_at = CASE WHEN s.cause = 'paused_by_member' THEN NULL ELSE now() END
-    RETURNING paused_at
+_FULL_BESIDE = text("""
+    SELECT settled IS NOT NULL AND watermark IS NOT NULL FROM streams
+    WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
 """)
 
 
-def sync_key(connection_id: UUID, stream: str) -> str:
-    return f"{connection_id}:{stream}"
-
-
-class RunService:
+class RunService(Following):
     """Never commits; enqueues within the caller's transaction."""
 
     def __init__(self, work: WorkQueue, vault: Vault) -> None:
-        self._work = work
+        super().__init__(work)
         self._vault = vault
 
     # -- streams ----------------------------------------------------------------------------
-
-    async def ensure_stream(
-        self,
-        session: AsyncSession,
-        tenant_id: UUID,
-        connection_id: UUID,
-        stream: str,
-        schedule_seconds: int,
-        freshness_seconds: int,
-    ) -> None:
-        """The stream is read from now on; at once if its connection is active. A member's pause stays."""
-        values = {"tenant": tenant_id, "connection": connection_id, "stream": stream}
-        paused_at = (
-            await session.execute(
-                _ENSURE, {**values, "schedule": schedule_seconds, "freshness": freshness_seconds}
-            )
-        ).scalar_one()
-        if paused_at is None and await self._state(session, tenant_id, connection_id) == "active":
-            await self._ask(session, tenant_id, connection_id, stream, "recipe")
-
-    async def remap(self, session: AsyncSession, tenant_id: UUID, recipe_id: UUID) -> None:
-        """A recipe is new or changed: its stream's next run, due now, maps what is already held."""
-        found = (
-            await session.execute(
-                select(Recipe.connection_id, Recipe.stream).where(
-                    Recipe.tenant_id == tenant_id, Recipe.id == recipe_id
-                )
-            )
-        ).one_or_none()
-        if found is None:
-            raise NotFoundError
-        if await self._state(session, tenant_id, found.connection_id) == "active":
-            await self._ask(session, tenant_id, found.connection_id, found.stream, "recipe")
 
     async def sync_now(
         self,
@@ -111,10 +58,11 @@ class RunService:
     ) -> list[RunView]:
         """The runs asked for, of one stream or all; a run already under way is given instead of a second.
 
-        A stream that a failure paused is tried again. Raises NotFoundError, and ConflictError where the
-        connection is not active.
+        A full one goes on beside the stream's own, once there is anything to be fresh. A stream that a
+        failure paused is tried again. Raises NotFoundError, and ConflictError where the connection is not
+        active.
         """
-        state = await self._state(session, tenant_id, connection_id)
+        state = await asking.state_of(session, tenant_id, connection_id)
         if state is None:
             raise NotFoundError
         if state != "active":
@@ -132,7 +80,13 @@ class RunService:
                         raise ConflictError(f"This stream {why}.")
                     continue
                 await self.resume_stream(session, tenant_id, connection_id, view.stream)
-            run_id = await self._ask(session, tenant_id, connection_id, view.stream, "manual", mode)
+            place = Place(tenant_id, connection_id, view.stream)
+            if mode == "full" and (await session.execute(_FULL_BESIDE, place.params())).scalar():
+                run_id = await passes.ask(session, self._work, place, passes.BACKFILL, "manual")
+            else:
+                run_id = await asking.ask(
+                    session, self._work, tenant_id, connection_id, view.stream, "manual", mode
+                )
             run = await repository.run(session, tenant_id, run_id) if run_id else None
             if run is not None:
                 found.append(run)
@@ -141,13 +95,13 @@ class RunService:
     async def pause_stream(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
     ) -> None:
-        await self._stop(session, tenant_id, connection_id, stream, BY_MEMBER)
+        await asking.stop(session, self._work, tenant_id, connection_id, stream, BY_MEMBER)
 
     async def resume_stream(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
     ) -> None:
         """Goes on from the checkpoint, at once if the connection is active. Raises NotFoundError."""
-        done = await self._update_stream(
+        done = await asking.change(
             session,
             tenant_id,
             connection_id,
@@ -161,51 +115,95 @@ class RunService:
         )
         if not done:
             raise NotFoundError
-        if await self._state(session, tenant_id, connection_id) == "active":
-            await self._ask(session, tenant_id, connection_id, stream, "manual")
+        if await asking.state_of(session, tenant_id, connection_id) == "active":
+            await asking.ask(session, self._work, tenant_id, connection_id, stream, "manual")
+            await passes.go_on(session, self._work, Place(tenant_id, connection_id, stream))
 
-    async def stop_stream(
+    async def retry_set_aside(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        connection_id: UUID,
+        *,
+        stream: str | None = None,
+        recipe_id: UUID | None = None,
+        external_id: str | None = None,
+        message: str | None = None,
+    ) -> list[RunView]:
+        """Tries again what was set aside: one record's, a recipe's, those of one cause, or all. The provider
+        is not asked. The runs, of which there is none where nothing fits. Raises NotFoundError.
+        """
+        await self.must_exist(session, tenant_id, connection_id)
+        found: list[RunView] = []
+        for view in await repository.streams(session, tenant_id, connection_id):
+            place = Place(tenant_id, connection_id, view.stream)
+            if stream not in (None, view.stream) or await passes.lock_stream(session, place) is None:
+                continue
+            if not await setaside.ask(
+                session, place, recipe_id=recipe_id, external_id=external_id, message=message
+            ):
+                continue
+            number = await setaside.count_asked(session, place)
+            run_id = await passes.ask(session, self._work, place, passes.RETRY, "manual", expected=number)
+            run = await repository.run(session, tenant_id, run_id) if run_id else None
+            if run is not None:
+                found.append(run)
+        return found
+
+    async def accept_drift(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
-    ) -> None:
-        """No recipe reads it any more; what is held stays."""
-        if await self._held_stream(session, tenant_id, connection_id, stream):
-            await self._stop(session, tenant_id, connection_id, stream, None)
-
-    async def stop_streams(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
-        """The connection stops: runs are cancelled, nothing is due. Checkpoints stay for a resume."""
-        for view in await repository.streams(session, tenant_id, connection_id):
-            await self._cancel_active(session, tenant_id, connection_id, view.stream)
-            await self._update_stream(
-                session, tenant_id, connection_id, view.stream, next_due_at=None, waiting_until=None
-            )
-            await self._work.cancel(session, tenant_id, SYNC, sync_key(connection_id, view.stream))
-        await self._work.cancel(session, tenant_id, CHECK, str(connection_id))
-
-    async def start_streams(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, trigger: Trigger
-    ) -> None:
-        """The connection works (again): failures are forgotten, streams that are not paused are due now."""
-        for view in await repository.streams(session, tenant_id, connection_id):
-            if view.paused_at is None:
-                await self._update_stream(
-                    session,
-                    tenant_id,
-                    connection_id,
-                    view.stream,
-                    failures=0,
-                    cause=None,
-                    cause_since=None,
-                    cause_detail=None,
-                    waiting_until=None,
-                    next_due_at=now(),
-                )
-                await self._ask(session, tenant_id, connection_id, view.stream, trigger)
-        await self.ensure_check(session, tenant_id, connection_id)
-
-    async def ensure_check(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
-        await self._work.enqueue(
-            session, tenant_id=tenant_id, kind=CHECK, key=str(connection_id), connection_id=connection_id
+    ) -> list[Drift]:
+        """The recipes are built on the fields as they are now; a stream that this stopped goes on. What was
+        accepted. Raises NotFoundError, and ConflictError while a filter reads a field that is gone.
+        """
+        if not await asking.held_run(session, tenant_id, connection_id, stream):
+            raise NotFoundError
+        view = next(
+            one for one in await self.streams(session, tenant_id, connection_id) if one.stream == stream
         )
+        held, found = await repository.fields(session, tenant_id, connection_id, stream)
+        gone = {one.field for one in found if one.change == "gone"}
+        filtering = filters_on(await recipes.in_force(session, tenant_id, connection_id, stream), gone)
+        if filtering:
+            raise ConflictError(
+                f'The filter of the recipe "{filtering[0]}" reads a field that is gone. Change the recipe '
+                "first: without the field its filter would let the wrong records through."
+            )
+        await asking.change(
+            session,
+            tenant_id,
+            connection_id,
+            stream,
+            known_fields=msgspec.to_builtins(accepted(held, found)),
+            drift=None,
+            fields_checked_at=None,
+        )
+        if view.paused_at is not None and view.cause == "schema_drift":
+            await self.resume_stream(session, tenant_id, connection_id, stream)
+        return found
+
+    async def set_freshness(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        connection_id: UUID,
+        stream: str,
+        seconds: int,
+        *,
+        chosen: bool,
+    ) -> None:
+        """How far behind it may be. `chosen`: by a member; else it is the connector's own and follows that.
+
+        Raises NotFoundError, and BadInputError beyond a minute and 30 days.
+        """
+        if not FRESHEST <= seconds <= STALEST:
+            raise BadInputError("A stream's target is between a minute and 30 days.", field="seconds")
+        if not await asking.change(
+            session, tenant_id, connection_id, stream, freshness_seconds=seconds, freshness_chosen=chosen
+        ):
+            raise NotFoundError
+
+    # -- runs -------------------------------------------------------------------------------
 
     async def cancel_run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:
         """Its next page is not committed; the stream goes on by schedule from where this run stood.
@@ -217,14 +215,53 @@ class RunService:
             raise NotFoundError
         if not run.active:
             raise ConflictError("This run has already ended.")
-        await self._cancel_active(session, tenant_id, run.connection_id, run.stream)
+        place = Place(tenant_id, run.connection_id, run.stream)
+        await passes.lock_stream(session, place)
+        kind = await passes.end(session, place, run_id)
+        if kind is None:
+            await asking.cancel_active(session, tenant_id, run.connection_id, run.stream)
+        else:
+            await end_run(session, tenant_id, run_id, "cancelled", None)
+            await self._work.cancel(session, tenant_id, kind, passes.work_key(place))
+
+    async def pause_run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:
+        """Its next page is not committed; it goes on from where it stood when it is resumed.
+
+        Only of a pass beside the stream's own, which is paused with its stream. Raises NotFoundError and
+        ConflictError.
+        """
+        place = await self._aside(session, tenant_id, run_id)
+        kind = await passes.pause(session, place, run_id, now())
+        if kind is None:
+            raise ConflictError(_NOT_ASIDE)
+        await passes.rest(session, place, run_id, BY_MEMBER)
+        await self._work.cancel(session, tenant_id, kind, passes.work_key(place))
+
+    async def resume_run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:
+        """Raises NotFoundError and ConflictError."""
+        place = await self._aside(session, tenant_id, run_id)
+        kind = await passes.pause(session, place, run_id, None)
+        if kind is None:
+            raise ConflictError(_NOT_ASIDE)
+        await passes.queue(session, self._work, place, kind)
+
+    async def _aside(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> Place:
+        """Where the run is, with the stream's row locked."""
+        run = await repository.run(session, tenant_id, run_id)
+        if run is None:
+            raise NotFoundError
+        if not run.active:
+            raise ConflictError("This run has already ended.")
+        place = Place(tenant_id, run.connection_id, run.stream)
+        await passes.lock_stream(session, place)
+        return place
+
+    # -- views ------------------------------------------------------------------------------
 
     async def must_exist(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
         """Raises NotFoundError."""
-        if await self._state(session, tenant_id, connection_id) is None:
+        if await asking.state_of(session, tenant_id, connection_id) is None:
             raise NotFoundError
-
-    # -- views ------------------------------------------------------------------------------
 
     async def run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> RunView:
         found = await repository.run(session, tenant_id, run_id)
@@ -255,116 +292,7 @@ class RunService:
             quarantine=await repository.quarantine_of_record(*key),
         )
 
-    # -- inside -----------------------------------------------------------------------------
-
-    async def _ask(
-        self,
-        session: AsyncSession,
-        tenant_id: UUID,
-        connection_id: UUID,
-        stream: str,
-        trigger: Trigger,
-        mode: Mode | None = None,
-    ) -> UUID | None:
-        """A queued run, due now; or the one under way, brought forward. None: there is no such stream."""
-        held = await self._held_stream(session, tenant_id, connection_id, stream)
-        if not held:
-            return None
-        run_id: UUID | None = held[0]
-        if run_id is None:
-            run_id = new_id()
-            await session.execute(
-                insert(Run).values(
-                    tenant_id=tenant_id,
-                    id=run_id,
-                    connection_id=connection_id,
-                    stream=stream,
-                    mode=mode or "incremental",
-                    trigger=trigger,
-                    state="queued",
-                )
-            )
-            await self._update_stream(session, tenant_id, connection_id, stream, run_id=run_id)
-        await self._work.enqueue(
-            session,
-            tenant_id=tenant_id,
-            kind=SYNC,
-            key=sync_key(connection_id, stream),
-            connection_id=connection_id,
-        )
-        return run_id
-
-    async def _stop(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, cause: str | None
-    ) -> None:
-        await self._cancel_active(session, tenant_id, connection_id, stream)
-        moment = now()
-        done = await self._update_stream(
-            session,
-            tenant_id,
-            connection_id,
-            stream,
-            paused_at=moment,
-            cause=cause,
-            cause_since=moment if cause else None,
-            cause_detail=None,
-            next_due_at=None,
-            waiting_until=None,
-        )
-        if not done:
-            raise NotFoundError
-        await self._work.cancel(session, tenant_id, SYNC, sync_key(connection_id, stream))
-
-    async def _cancel_active(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
-    ) -> None:
-        held = await self._held_stream(session, tenant_id, connection_id, stream)
-        if not held or held[0] is None:
-            return
-        await session.execute(
-            update(Run)
-            .where(Run.tenant_id == tenant_id, Run.id == held[0], Run.state.in_(_ACTIVE))
-            .values(state="cancelled", finished_at=now(), waiting_until=None)
-        )
-        await self._update_stream(session, tenant_id, connection_id, stream, run_id=None, waiting_until=None)
-
-    async def _held_stream(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
-    ) -> tuple[UUID | None] | None:
-        """Its run under way, in a tuple, with the row locked; None: there is no such stream."""
-        row = (
-            await session.execute(
-                select(Stream.run_id)
-                .where(
-                    Stream.tenant_id == tenant_id,
-                    Stream.connection_id == connection_id,
-                    Stream.stream == stream,
-                )
-                .with_for_update()
-            )
-        ).one_or_none()
-        return None if row is None else (row.run_id,)
-
-    async def _update_stream(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, **values: Any
-    ) -> bool:
-        done = await session.execute(
-            update(Stream)
-            .where(
-                Stream.tenant_id == tenant_id, Stream.connection_id == connection_id, Stream.stream == stream
-            )
-            .values(**values)
-            .returning(Stream.stream)
-        )
-        return done.scalar() is not None
-
-    async def _state(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> str | None:
-        query = select(Connection.state).where(
-            Connection.tenant_id == tenant_id, Connection.id == connection_id
-        )
-        return (await session.execute(query)).scalar()
-
 
 def document_context(connection_id: UUID, stream: str, external_id: str) -> str:
     """What a sealed document is bound to."""
-    return place("records", connection_id, stream, external_id, field="document")
+    return sealed_place("records", connection_id, stream, external_id, field="document")

@@ -1,42 +1,41 @@
 """The handler of work `sync`: one run over one stream of a connection, page by page."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import functools
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.errors import NotUsableError
 from trunkline.health.issues import open_issue, resolve_issues
 from trunkline.kernel.db import Database
+from trunkline.kernel.ids import new_id
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.resilience.backoff import full_jitter
-from trunkline.resilience.failures import classify, failure
-from trunkline.runs import attempt
-from trunkline.runs.attempt import Attempt, Idle
-from trunkline.runs.checkpoint import Checkpoint, Settled, advance, after_remap, reader, watermark_of
-from trunkline.runs.errors import ProviderError, RunStoppedError
-from trunkline.runs.pages import PageWriter, Prepared
-from trunkline.runs.provider import Page, ProviderClient, Target
+from trunkline.runs import passes, setaside, standing, starting, untold, writes
+from trunkline.runs.attempt import Attempt
+from trunkline.runs.checkpoint import Checkpoint, Settled, anew, watermark_of
+from trunkline.runs.errors import ProviderError, RecipesChangedError, RunStoppedError
+from trunkline.runs.fetching import Fetcher, fetching
+from trunkline.runs.pages import PageWriter
+from trunkline.runs.provider import ProviderClient, Target
+from trunkline.runs.reading import EMPTY_TRIES, carry_out, read_on
+from trunkline.runs.trouble import understood
+from trunkline.runs.watching import FieldWatch
 from trunkline.runs.writes import Place
-from trunkline.sdk.manifest import Deletions
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.errors import LeaseLostError
 from trunkline.work.lease import Done, HandBack, Lease, Outcome, Retry
+from trunkline.work.queue import WorkQueue
 
 MAX_TRIES: Final = 8
 """Failed tries in a row, after which the run fails and an issue is opened; the schedule goes on."""
 RETRY_BASE: Final = 2.0
 RETRY_CAP: Final = 300.0
 WAIT_CAP: Final = 900.0
-
-log = structlog.get_logger(__name__)
 
 
 class Grants(Protocol):
@@ -59,6 +58,7 @@ class SyncHandler:
         connections: Grants,
         mapper: RecipeMapper,
         provider: ProviderClient,
+        work: WorkQueue,
     ) -> None:
         self._db = db
         self._vault = vault
@@ -66,6 +66,7 @@ class SyncHandler:
         self._connections = connections
         self._mapper = mapper
         self._provider = provider
+        self._work = work
 
     async def __call__(self, lease: Lease) -> Outcome:
         connection, _, stream = lease.key.partition(":")
@@ -73,8 +74,8 @@ class SyncHandler:
         begun: Attempt | None = None
         try:
             async with self._db.tenant(place.tenant_id) as session:
-                found = await attempt.start(session, lease, place, self._connectors)
-                if isinstance(found, Idle):
+                found = await starting.start(session, lease, place, self._connectors, self._work)
+                if isinstance(found, starting.Idle):
                     outcome = Done()
                     await lease.finish(session, outcome)
                     return outcome
@@ -87,83 +88,50 @@ class SyncHandler:
                 place=place,
                 run_id=begun.run_id,
                 recipes=begun.recipes,
+                move=writes.move,
+                work=self._work,
             )
-            return await self._pass(lease, begun, writer)
+            target = Target(place.tenant_id, place.connection_id, begun.manifest)
+            if not await carry_out(lease, begun, writer):
+                return HandBack()
+            on_wait = functools.partial(self._on_wait, lease, begun)
+            async with fetching(Fetcher(self._provider, target, begun.spec, lease.now, on_wait)) as fetcher:
+                watch = FieldWatch(self._db, self._provider, begun, lease.now)
+                checkpoint = await read_on(lease, begun, writer, fetcher, watch)
+            return HandBack() if checkpoint is None else await self._succeeded(lease, begun, checkpoint)
         except LeaseLostError:
             raise
+        except RecipesChangedError:
+            return HandBack()
         except (RunStoppedError, NotUsableError):
             return await self._stopped(lease, place)
-        except ProviderError as error:
-            return await self._failed(lease, place, begun, error)
-        except Exception as error:
-            found_failure = classify(None, error=error)
-            if found_failure.code == "lease_lost":
-                raise
-            # only what we raise ourselves is safe to show: a foreign message may quote a record
-            log.warning(
-                "run failed",
-                cause=found_failure.code,
-                error=type(error).__name__,
-                exc_info=found_failure.code == "internal_error",
-                tenant_id=str(place.tenant_id),
-                connection_id=str(place.connection_id),
-                stream=place.stream,
-            )
-            detail = {"error": type(error).__name__}
-            return await self._failed(lease, place, begun, ProviderError(found_failure, detail=detail))
+        except Exception as error:  # noqa: BLE001 - whatever it is becomes a row of the failure table
+            return await self._failed(lease, place, begun, understood(error, place))
 
-    # -- the pass ---------------------------------------------------------------------------
-
-    async def _pass(self, lease: Lease, run: Attempt, writer: PageWriter) -> Outcome:
-        checkpoint = run.checkpoint
-        async with self._fetching(lease, run) as fetcher:
-            while checkpoint.phase != "end":
-                if lease.lost.is_set():
-                    raise LeaseLostError
-                if lease.stopping.is_set():
-                    return HandBack()
-                if checkpoint.phase == "remap":
-                    prepared, last = await writer.held(checkpoint.cursor)
-                    after = after_remap(checkpoint, last)
-                else:
-                    page = await fetcher.take(checkpoint)
-                    after = _after(run, checkpoint, page)
-                    fetcher.ahead(after)
-                    prepared = await self._prepare(run, writer, checkpoint, page)
-                await writer.commit(prepared, after, waiting=fetcher.waiting)
-                checkpoint = after
-        return await self._succeeded(lease, run, checkpoint)
-
-    @asynccontextmanager
-    async def _fetching(self, lease: Lease, run: Attempt) -> AsyncIterator["_Fetcher"]:
-        fetcher = _Fetcher(self._provider, self._db, lease, run)
-        try:
-            yield fetcher
-        finally:
-            await fetcher.close()
-
-    @staticmethod
-    async def _prepare(run: Attempt, writer: PageWriter, checkpoint: Checkpoint, page: Page) -> Prepared:
-        read = reader(checkpoint, run.spec)
-        if checkpoint.phase == "deletions" and isinstance(read, Deletions):
-            return await writer.archived(page.items, read)
-        prepared = await writer.listed(page.items, map_all=checkpoint.map_all)
-        prepared.expected = page.total
-        return prepared
+    async def _on_wait(self, lease: Lease, run: Attempt, until: datetime, cause: str) -> None:
+        place = run.place
+        async with self._db.tenant(place.tenant_id) as session:
+            await standing.change_stream(session, place, waiting_until=until)
+            await standing.wait_run(session, place.tenant_id, run.run_id, until, cause, retry=False)
+            await lease.fence(session)
 
     async def _succeeded(self, lease: Lease, run: Attempt, checkpoint: Checkpoint) -> Outcome:
         place = run.place
         moment = lease.now()
         due = moment + timedelta(seconds=run.schedule_seconds)
         outcome = Done(again_at=due)
-        settled = Settled(fields=checkpoint.fields, recipes=checkpoint.recipes)
+        settled: dict[str, Any] = {}
+        if checkpoint.mode != "incremental":  # which asks nothing of what did not change
+            whole = Settled(fields=checkpoint.fields, recipes=checkpoint.recipes)
+            settled = {"settled": msgspec.to_builtins(whole)}
         async with self._db.tenant(place.tenant_id) as session:
-            await attempt.change_stream(
+            await standing.change_stream(
                 session,
                 place,
                 run_id=None,
                 checkpoint=None,
-                settled=msgspec.to_builtins(settled),
+                **settled,
+                **starting.complete_at(checkpoint, run.spec, moment),
                 watermark=watermark_of(checkpoint, run.watermark),
                 last_success_at=moment,
                 next_due_at=due,
@@ -173,21 +141,37 @@ class SyncHandler:
                 cause_since=None,
                 cause_detail=None,
             )
-            await attempt.end_run(session, place.tenant_id, run.run_id, "succeeded", None)
+            if checkpoint.mode == "incremental" and checkpoint.bookmark is not None:
+                await standing.keep_bookmark(session, place, checkpoint.bookmark)
+            await standing.end_run(session, place.tenant_id, run.run_id, "succeeded", None)
             await resolve_issues(session, place.tenant_id, place.connection_id, stream=place.stream)
+            if run.told_since is not None:
+                await untold.settle(session, place)
+            passing = await setaside.ask_passing(session, place)
+            if passing:
+                await passes.ask(session, self._work, place, passes.RETRY, "schedule", expected=passing)
             await lease.finish(session, outcome)
         return outcome
 
     # -- when it does not go well -----------------------------------------------------------
 
     async def _stopped(self, lease: Lease, place: Place) -> Outcome:
-        """Cancelled, paused or disconnected between two pages: whoever did that has put things in order."""
+        """Cancelled, paused or disconnected between two pages: whoever did that has put things in order.
+
+        Where a call found the grant gone while pages before it were written, that is how the run ends.
+        """
         async with self._db.tenant(place.tenant_id) as session:
-            row = await attempt.standing(session, place)
+            row = await standing.of(session, place)
             outcome = Done()
             if row is not None and row.state == "active" and row.paused_at is None:
                 outcome = Done(again_at=lease.now() + timedelta(seconds=row.schedule_seconds))
-                await attempt.change_stream(session, place, next_due_at=outcome.again_at)
+                await standing.change_stream(session, place, next_due_at=outcome.again_at)
+            elif row is not None and row.state == "reconnect_required" and row.run_id is not None:
+                cause = row.lost or "grant_revoked"
+                await standing.end_run(session, place.tenant_id, row.run_id, "failed", cause)
+                await standing.change_stream(
+                    session, place, run_id=None, waiting_until=None, next_due_at=None
+                )
             await lease.finish(session, outcome)
         return outcome
 
@@ -195,25 +179,28 @@ class SyncHandler:
         found, moment = error.failure, lease.now()
         code = found.code
         async with self._db.tenant(place.tenant_id) as session:
-            row = await attempt.standing(session, place)
+            row = await standing.of(session, place)
             if row is None:
                 outcome: Outcome = Done()
                 await lease.finish(session, outcome)
                 return outcome
             run_id = run.run_id if run is not None else row.run_id
-            tries = await attempt.note_failure(
+            tries = await standing.note_failure(
                 session, place, code, error.detail, counts=found.action != "wait"
             )
             if found.action == "wait":
-                at = max(error.retry_at or moment, moment + timedelta(seconds=1))
-                if error.retry_at is None:
-                    at += timedelta(seconds=full_jitter(max(lease.tries, 4), RETRY_BASE, WAIT_CAP))
+                at = next_try(found.action, tries, lease.tries, moment, error.retry_at)
                 await self._wait(session, place, run_id, at, code, retry=False)
                 outcome = Done(again_at=at)
             elif found.action == "retry" and tries < MAX_TRIES:
-                at = moment + timedelta(seconds=full_jitter(tries, RETRY_BASE, RETRY_CAP))
-                at = max(at, error.retry_at or at)
+                at = next_try(found.action, tries, lease.tries, moment, error.retry_at)
                 await self._wait(session, place, run_id, at, code, retry=True)
+                if (
+                    code == "empty_page"
+                    and tries == EMPTY_TRIES
+                    and (again := anew(row.checkpoint, new_id()))
+                ):
+                    await standing.change_stream(session, place, checkpoint=again)
                 outcome = Retry(code, at)
             else:
                 outcome = await self._given_up(
@@ -227,8 +214,8 @@ class SyncHandler:
         session: AsyncSession, place: Place, run_id: UUID | None, at: datetime, code: str, *, retry: bool
     ) -> None:
         if run_id is not None:
-            await attempt.wait_run(session, place.tenant_id, run_id, at, code, retry=retry)
-        await attempt.change_stream(session, place, waiting_until=at, next_due_at=at)
+            await standing.wait_run(session, place.tenant_id, run_id, at, code, retry=retry)
+        await standing.change_stream(session, place, waiting_until=at, next_due_at=at)
 
     async def _given_up(
         self,
@@ -243,8 +230,8 @@ class SyncHandler:
         """The run has failed. The checkpoint stays, but for one that the provider refuses for good."""
         action, code = error.failure.action, error.failure.code
         if run_id is not None:
-            await attempt.end_run(session, place.tenant_id, run_id, "failed", code)
-        await attempt.change_stream(session, place, run_id=None, waiting_until=None, next_due_at=None)
+            await standing.end_run(session, place.tenant_id, run_id, "failed", code)
+        await standing.change_stream(session, place, run_id=None, waiting_until=None, next_due_at=None)
         if action in {"reconnect", "refresh"}:
             await self._connections.require_reconnect(session, place.tenant_id, place.connection_id, code)
             return Done()
@@ -252,73 +239,29 @@ class SyncHandler:
             session, place.tenant_id, place.connection_id, code, stream=place.stream, detail=error.detail
         )
         if action == "pause":
-            await attempt.change_stream(session, place, paused_at=moment)
+            await standing.change_stream(session, place, paused_at=moment)
             return Done()
         if action != "retry":
-            await attempt.change_stream(session, place, checkpoint=None)
-        slower = full_jitter(tries, RETRY_BASE, WAIT_CAP) if tries > MAX_TRIES else 0.0
-        due = moment + timedelta(seconds=max(schedule_seconds, slower))
-        await attempt.change_stream(session, place, next_due_at=due)
+            await standing.change_stream(session, place, checkpoint=None)
+        due = next_run(tries, moment, schedule_seconds)
+        await standing.change_stream(session, place, next_due_at=due)
         return Done(again_at=due)
 
 
-def _after(run: Attempt, checkpoint: Checkpoint, page: Page) -> Checkpoint:
-    try:
-        return advance(checkpoint, run.spec, page)
-    except ValueError as error:
-        raise ProviderError(failure("malformed_answer"), detail={"error": str(error)}) from error
+def next_try(action: str, failures: int, waits: int, moment: datetime, asked: datetime | None) -> datetime:
+    """When a run that waits or retries goes on: not before `asked`, and the later the more has failed.
+
+    `failures`: tries in a row that failed, this one too; `waits`: how often its work was put off.
+    """
+    if action == "wait":
+        patience = 0.0 if asked else full_jitter(max(waits, 4), RETRY_BASE, WAIT_CAP)
+        at = moment + timedelta(seconds=1.0 + patience)
+    else:
+        at = moment + timedelta(seconds=full_jitter(failures, RETRY_BASE, RETRY_CAP))
+    return max(at, asked or at)
 
 
-class _Fetcher:
-    """Fetches the page after the one that is being written."""
-
-    def __init__(self, provider: ProviderClient, db: Database, lease: Lease, run: Attempt) -> None:
-        self._provider = provider
-        self._db = db
-        self._lease = lease
-        self._run = run
-        self._target = Target(run.place.tenant_id, run.place.connection_id, run.manifest)
-        self._next: tuple[Checkpoint, asyncio.Task[Page]] | None = None
-        self.waiting = False
-        """The page after this one waits for a limit."""
-
-    async def take(self, checkpoint: Checkpoint) -> Page:
-        self.ahead(checkpoint)
-        assert self._next is not None
-        task = self._next[1]
-        try:
-            return await task
-        finally:
-            self._next = None
-
-    def ahead(self, checkpoint: Checkpoint) -> None:
-        if self._next is not None and self._next[0] is checkpoint:
-            return
-        if checkpoint.phase in {"list", "incremental", "deletions"}:
-            self._next = checkpoint, asyncio.create_task(self._fetch(checkpoint))
-
-    async def close(self) -> None:
-        if self._next is not None:
-            task = self._next[1]
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _fetch(self, checkpoint: Checkpoint) -> Page:
-        try:
-            return await self._provider.page(
-                self._target,
-                self._run.spec,
-                reader(checkpoint, self._run.spec),
-                checkpoint.values(),
-                on_wait=self._on_wait,
-            )
-        finally:
-            self.waiting = False
-
-    async def _on_wait(self, until: datetime, cause: str) -> None:
-        self.waiting = True
-        place = self._run.place
-        async with self._db.tenant(place.tenant_id) as session:
-            await attempt.change_stream(session, place, waiting_until=until)
-            await attempt.wait_run(session, place.tenant_id, self._run.run_id, until, cause, retry=False)
-            await self._lease.fence(session)
+def next_run(failures: int, moment: datetime, schedule_seconds: int) -> datetime:
+    """When a stream is read again whose run has failed: by schedule, and seldomer the longer it goes on."""
+    slower = full_jitter(failures, RETRY_BASE, WAIT_CAP) if failures > MAX_TRIES else 0.0
+    return moment + timedelta(seconds=max(schedule_seconds, slower))

@@ -1,15 +1,21 @@
 """The SQL of a run: a handful of statements for a page, however many records it has, never one for each."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.readers.repository import PERMANENT, begin_permanent
 from trunkline.runs.planning import EntityWrite, HeldEntity, Key, Quarantine
+
+
+LATE: Final = timedelta(seconds=5)
+"""By which a provider's `Date` may be behind its own clock: servers keep the header for a second or more, and a
+busy one for several."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -32,6 +38,39 @@ class RecordWrite(msgspec.Struct, frozen=True):
     modified_at: datetime | None
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A record as it is before the page. `fresh`: this form of it came within the last hour; `since`: after
+    the page was asked for.
+    """
+
+    fingerprint: bytes
+    deleted_at: datetime | None
+    modified_at: datetime | None
+    fresh: bool
+    since: bool = False
+
+    @property
+    def deleted(self) -> bool:
+        return self.deleted_at is not None
+
+    def newer_than(self, modified_at: datetime | None, *, whole: bool, at: datetime | None) -> bool:
+        """Whether a form of the record of that time is an older one that comes late.
+
+        A complete list (`whole`) is believed on who is there, so that its form, unless it is older than the
+        last one held, brings a deleted record back; an index of changes may still show what is deleted since.
+        What is held is not newer by a clock that went back: its time lies ahead of the provider's, `at`, or
+        the provider has given the other form for an hour (it went back to a backup). What came while the page
+        was under way may well have been changed after the page's own time.
+        """
+        if modified_at is None:
+            return False
+        if self.deleted_at is not None and not whole:
+            return modified_at < self.deleted_at
+        if not self.fresh or self.modified_at is None or modified_at >= self.modified_at:
+            return False
+        return self.since or at is None or self.modified_at <= at + LATE
+
+
 class SealedRecord(msgspec.Struct, frozen=True):
     external_id: str
     document: bytes
@@ -39,7 +78,15 @@ class SealedRecord(msgspec.Struct, frozen=True):
 
 
 _HELD_RECORDS = text("""
-    SELECT external_id, fingerprint, deleted_at IS NOT NULL AS deleted FROM records
+    SELECT external_id, fingerprint, deleted_at, modified_at,
+           received_at > now() - interval '1 hour' AS fresh, received_at > :asked AS since
+    FROM records
+    WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
+      AND external_id = ANY(CAST(:ids AS text[]))
+""")
+
+_SEALED_RECORDS = text("""
+    SELECT external_id, document, key_version FROM records
     WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
       AND external_id = ANY(CAST(:ids AS text[]))
 """)
@@ -61,14 +108,28 @@ _PUT_RECORDS = text("""
                 CAST(:modified AS timestamptz[])) AS r(external_id, fingerprint, document, modified_at)
     ON CONFLICT (tenant_id, connection_id, stream, external_id) DO UPDATE SET
         fingerprint = excluded.fingerprint, document = excluded.document, key_version = excluded.key_version,
-        modified_at = excluded.modified_at, received_at = now(), run_id = excluded.run_id, deleted_at = NULL
+        modified_at = excluded.modified_at, received_at = clock_timestamp(), run_id = excluded.run_id,
+        deleted_at = NULL
 """)
 
 _BURY_RECORDS = text("""
-    UPDATE records SET deleted_at = coalesce(gone.at, now()), run_id = :run
+    UPDATE records SET deleted_at = coalesce(gone.at, now()), received_at = clock_timestamp(), run_id = :run
     FROM unnest(CAST(:ids AS text[]), CAST(:times AS timestamptz[])) AS gone(external_id, at)
     WHERE records.tenant_id = :tenant AND records.connection_id = :connection AND records.stream = :stream
       AND records.external_id = gone.external_id AND records.deleted_at IS NULL
+""")
+
+_WRITTEN_SINCE = text("""
+    SELECT 1 FROM records
+    WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
+      AND external_id = ANY(CAST(:ids AS text[])) AND received_at > :asked AND run_id <> :run
+    LIMIT 1
+""")
+
+_IN_FORCE = text("""
+    SELECT id, version FROM recipes
+    WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
+      AND enabled AND archived_at IS NULL
 """)
 
 _HELD_ENTITIES = text("""
@@ -77,6 +138,12 @@ _HELD_ENTITIES = text("""
     FROM entities
     WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
       AND external_id = ANY(CAST(:ids AS text[]))
+""")
+
+_HELD_DATA = text("""
+    SELECT external_id, data FROM entities
+    WHERE tenant_id = :tenant AND recipe_id = :recipe AND external_id = ANY(CAST(:ids AS text[]))
+      AND connection_id = :connection AND stream = :stream AND deleted_at IS NULL
 """)
 
 _PUT_ENTITIES = text("""
@@ -106,14 +173,18 @@ _BURY_ENTITIES = text("""
 
 _PUT_QUARANTINE = text("""
     INSERT INTO quarantine
-        (tenant_id, recipe_id, external_id, connection_id, stream, errors, recipe_version, run_id)
+        (tenant_id, recipe_id, external_id, connection_id, stream, errors, recipe_version, run_id, passing)
     SELECT CAST(:tenant AS uuid), q.recipe_id, q.external_id, CAST(:connection AS uuid),
            CAST(:stream AS text),
-           CAST(q.errors AS jsonb), q.recipe_version, CAST(:run AS uuid)
+           CAST(q.errors AS jsonb), q.recipe_version, CAST(:run AS uuid), q.passing
     FROM unnest(CAST(:recipes AS uuid[]), CAST(:externals AS text[]), CAST(:errors AS text[]),
-                CAST(:versions AS integer[])) AS q(recipe_id, external_id, errors, recipe_version)
+                CAST(:versions AS integer[]), CAST(:passing AS boolean[]))
+        AS q(recipe_id, external_id, errors, recipe_version, passing)
     ON CONFLICT (tenant_id, recipe_id, external_id) DO UPDATE SET
-        errors = excluded.errors, recipe_version = excluded.recipe_version, run_id = excluded.run_id
+        errors = excluded.errors, recipe_version = excluded.recipe_version, run_id = excluded.run_id,
+        passing = excluded.passing, tried_at = now(), asked_at = NULL,
+        tries = CASE WHEN quarantine.recipe_version = excluded.recipe_version
+                     THEN quarantine.tries + 1 ELSE 1 END
 """)
 
 _CLEAR_QUARANTINE = text("""
@@ -129,17 +200,36 @@ _TAKE_POSITIONS = text("""
     RETURNING position
 """)
 
-# the data comes from the entities just written: it crosses the wire once
+# The data comes from the entities just written: it crosses the wire once. Each reader of the tenant's is due
+# from now on, unless it waits after a failure. Its work's row is locked even where nothing changes, so that
+# it cannot end between our looking at it and our commit.
 _PUT_CHANGES = text("""
-    INSERT INTO changes
-        (tenant_id, position, operation, entity_id, model, connection_id, stream, external_id, recipe_id,
-         recipe_version, run_id, revision, data)
-    SELECT e.tenant_id, CAST(:base AS bigint) + c.number, c.operation, e.id, e.model, e.connection_id,
-           e.stream, e.external_id, e.recipe_id, e.recipe_version, e.run_id, e.revision, e.data
-    FROM unnest(CAST(:recipes AS uuid[]), CAST(:externals AS text[]), CAST(:operations AS text[]))
-        WITH ORDINALITY AS c(recipe_id, external_id, operation, number)
-    JOIN entities e ON e.tenant_id = :tenant AND e.recipe_id = c.recipe_id AND e.external_id = c.external_id
-    RETURNING position
+    WITH woken AS (
+        INSERT INTO work AS w (tenant_id, id, kind, key, due_at)
+        SELECT r.tenant_id, uuidv7(), 'read:' || r.kind, r.name,
+               clock_timestamp() + make_interval(secs => r.gather_seconds)
+        FROM readers r WHERE r.tenant_id = :tenant AND r.kind <> 'feed'
+        ON CONFLICT (tenant_id, kind, key) DO UPDATE SET
+            due_at = CASE WHEN w.lease_until IS NULL THEN excluded.due_at ELSE w.due_at END,
+            again_at = CASE WHEN w.lease_until IS NULL THEN w.again_at ELSE excluded.due_at END
+        WHERE CASE WHEN w.lease_until IS NULL THEN w.tries = 0 AND excluded.due_at < w.due_at
+                   ELSE w.again_at IS NULL OR excluded.due_at < w.again_at END
+    ), placed AS (
+        INSERT INTO changes
+            (tenant_id, position, operation, entity_id, model, connection_id, stream, external_id, recipe_id,
+             recipe_version, run_id, revision, data)
+        SELECT e.tenant_id, CAST(:base AS bigint) + c.number, c.operation, e.id, e.model, e.connection_id,
+               e.stream, e.external_id, e.recipe_id, e.recipe_version, e.run_id, e.revision, e.data
+        FROM unnest(CAST(:recipes AS uuid[]), CAST(:externals AS text[]), CAST(:operations AS text[]))
+            WITH ORDINALITY AS c(recipe_id, external_id, operation, number)
+        JOIN entities e
+            ON e.tenant_id = :tenant AND e.recipe_id = c.recipe_id AND e.external_id = c.external_id
+        RETURNING position
+    )
+    SELECT (SELECT count(*) FROM placed) AS placed,
+           ARRAY(SELECT r.kind FROM readers r WHERE r.tenant_id = :tenant AND r.kind <> 'feed') AS readers,
+           EXISTS (SELECT FROM readers r
+                   WHERE r.tenant_id = :tenant AND r.kind <> 'feed' AND r.gather_seconds = 0) AS at_once
 """)
 
 COUNTERS = (
@@ -172,11 +262,16 @@ _MOVE = text("""
 
 
 async def held_records(
-    session: AsyncSession, place: Place, ids: Sequence[str]
-) -> dict[str, tuple[bytes, bool]]:
-    """External id -> fingerprint, whether deleted."""
-    rows = await session.execute(_HELD_RECORDS, {**place.params(), "ids": list(ids)})
-    return {row.external_id: (row.fingerprint, row.deleted) for row in rows}
+    session: AsyncSession, place: Place, ids: Sequence[str], asked: datetime
+) -> dict[str, Held]:
+    """By external id. `asked`: when the page was."""
+    rows = await session.execute(_HELD_RECORDS, {**place.params(), "ids": list(ids), "asked": asked})
+    return {row[0]: Held(*row[1:]) for row in rows}
+
+
+async def sealed_records(session: AsyncSession, place: Place, ids: Sequence[str]) -> list[SealedRecord]:
+    rows = await session.execute(_SEALED_RECORDS, {**place.params(), "ids": list(ids)})
+    return [SealedRecord(*row) for row in rows]
 
 
 async def live_records(session: AsyncSession, place: Place, after: str, limit: int) -> list[SealedRecord]:
@@ -184,9 +279,30 @@ async def live_records(session: AsyncSession, place: Place, after: str, limit: i
     return [SealedRecord(*row) for row in rows]
 
 
+async def written_since(
+    session: AsyncSession, place: Place, run_id: UUID, ids: Sequence[str], asked: datetime
+) -> bool:
+    """Whether another run wrote any of these records after `asked`."""
+    values = {**place.params(), "run": run_id, "ids": list(ids), "asked": asked}
+    return (await session.execute(_WRITTEN_SINCE, values)).scalar() is not None
+
+
+async def recipes_in_force(session: AsyncSession, place: Place) -> dict[UUID, int]:
+    """Recipe -> version."""
+    return {row.id: row.version for row in await session.execute(_IN_FORCE, place.params())}
+
+
 async def held_entities(session: AsyncSession, place: Place, ids: Sequence[str]) -> dict[Key, HeldEntity]:
     rows = (await session.execute(_HELD_ENTITIES, {**place.params(), "ids": list(ids)})).mappings()
     return {(row["recipe_id"], row["external_id"]): HeldEntity(**row) for row in rows}
+
+
+async def held_data(
+    session: AsyncSession, place: Place, recipe_id: UUID, ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Of a recipe's live entities, by external id."""
+    values = {**place.params(), "recipe": recipe_id, "ids": list(ids)}
+    return {row.external_id: row.data for row in await session.execute(_HELD_DATA, values)}
 
 
 async def put_records(
@@ -229,7 +345,7 @@ async def put_entities(
                 "externals": [write.external_id for write in made],
                 "ids": [write.id for write in made],
                 "models": [write.model for write in made],
-                "data": [msgspec.json.encode(write.data).decode() for write in made],
+                "data": [write.written.decode() for write in made],
                 "fingerprints": [write.fingerprint for write in made],
                 "versions": [write.recipe_version for write in made],
                 "revisions": [write.revision for write in made],
@@ -262,6 +378,7 @@ async def put_quarantine(
                 "externals": [entry.external_id for entry in aside],
                 "errors": [msgspec.json.encode(entry.errors).decode() for entry in aside],
                 "versions": [entry.recipe_version for entry in aside],
+                "passing": [entry.passing for entry in aside],
             },
         )
     if cleared:
@@ -271,24 +388,33 @@ async def put_quarantine(
         )
 
 
-async def put_changes(session: AsyncSession, tenant_id: UUID, writes: Sequence[EntityWrite]) -> None:
-    """The last thing before the commit: it takes the lock that orders all writers of the tenant."""
+async def put_changes(session: AsyncSession, tenant_id: UUID, writes: Sequence[EntityWrite]) -> bool:
+    """The last thing before the commit: it takes the lock that orders all writers of the tenant.
+
+    Readers of the log are due with it. True: one of them reads at once, so that a hint is worth sending.
+    """
     if not writes:
-        return
+        return False
     number = len(writes)
     top = (await session.execute(_TAKE_POSITIONS, {"tenant": tenant_id, "number": number})).scalar_one()
-    placed = await session.execute(
-        _PUT_CHANGES,
-        {
-            "tenant": tenant_id,
-            "base": top - number,
-            "recipes": [write.recipe_id for write in writes],
-            "externals": [write.external_id for write in writes],
-            "operations": [write.operation for write in writes],
-        },
-    )
-    if len(placed.all()) != number:
+    row = (
+        await session.execute(
+            _PUT_CHANGES,
+            {
+                "tenant": tenant_id,
+                "base": top - number,
+                "recipes": [write.recipe_id for write in writes],
+                "externals": [write.external_id for write in writes],
+                "operations": [write.operation for write in writes],
+            },
+        )
+    ).one()
+    if row.placed != number:
         raise RuntimeError("an entity of this page is missing; its position would be a gap in the change log")
+    missing = [(kind, gather) for kind, gather in PERMANENT if kind not in row.readers]
+    if missing:  # the tenant's first changes, or a reader that is new in this version
+        await begin_permanent(session, tenant_id, missing)
+    return bool(row.at_once)
 
 
 async def count(

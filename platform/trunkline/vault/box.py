@@ -11,7 +11,7 @@ the same data key; it is compared in constant time before anything is decrypted.
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from trunkline.vault.errors import OpenError, SealBudgetError
-from trunkline.vault.sealed import check_place
+from trunkline.vault.sealed import check_place, part, place
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -91,6 +91,19 @@ class Box:
     def seal(self, plaintext: bytes, context: str) -> bytes:
         """`context`: a `vault.sealed.place`, ValueError for anything else. Raises SealBudgetError."""
         check_place(context)
+        return self._seal(plaintext, context.encode())
+
+    def sealer(self, table: str, *row: object, field: str) -> Callable[[bytes, object], bytes]:
+        """For rows that differ in the last part of their place: seals plaintext in the row of that part."""
+        check_place(place(table, *row, "x", field=field))
+        beginning, end = place(table, *row, "", field="").encode()[:-1], f"/{field}".encode()
+
+        def seal(plaintext: bytes, last: object) -> bytes:
+            return self._seal(plaintext, beginning + part(last).encode() + end)
+
+        return seal
+
+    def _seal(self, plaintext: bytes, context: bytes) -> bytes:
         if self._tally.uncounted >= MOST_UNCOUNTED:
             raise SealBudgetError("A million values were sealed in one go; ask the vault for a new box.")
         self._tally.uncounted += 1
@@ -100,7 +113,7 @@ class Box:
             FORMAT
             + nonce
             + hashlib.blake2b(nonce, digest_size=COMMITMENT_BYTES, key=commitment).digest()
-            + cipher.encrypt(nonce, plaintext, prefix + context.encode())
+            + cipher.encrypt(nonce, plaintext, prefix + context)
         )
 
     def open(self, blob: bytes, version: int, context: str) -> bytes:

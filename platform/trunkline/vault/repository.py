@@ -20,13 +20,15 @@ class Version(msgspec.Struct, frozen=True):
     provider: str
 
 
+_VERSIONS = text("""
+    SELECT version, wrapping_key, wrapped, seals, provider FROM data_keys
+    WHERE tenant_id = :tenant ORDER BY version
+""")
+
+
 async def versions(session: AsyncSession, tenant_id: UUID) -> Sequence[Version]:
     """Oldest first."""
-    rows = await session.execute(
-        select(DataKey.version, DataKey.wrapping_key, DataKey.wrapped, DataKey.seals, DataKey.provider)
-        .where(DataKey.tenant_id == tenant_id)
-        .order_by(DataKey.version)
-    )
+    rows = await session.execute(_VERSIONS, {"tenant": tenant_id})
     return [
         Version(version, Wrapped(key_id, blob), seals, provider)
         for version, key_id, blob, seals, provider in rows

@@ -4,6 +4,8 @@ A sealed column's table also holds `key_version`, with a foreign key to `data_ke
 version for as long as a row needs it, and takes no row whose version is gone.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 KEY_VERSION = "key_version"
@@ -24,9 +26,14 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 SEALED = (
+    Sealed("action_calls", ("id",), ("input",)),
     Sealed("authorizations", ("id",), ("verifier",)),
     Sealed("credentials", ("connection_id",), ("access_token", "refresh_token")),
+    Sealed("hook_endpoints", ("id",), ("key", "secret", "previous_secret")),
+    Sealed("delivery_attempts", ("delivery_id", "number"), ("answer",)),
+    Sealed("endpoint_secrets", ("endpoint_id", "id"), ("secret",)),
     Sealed("idempotent_answers", ("api_key_id", "key_hash"), ("body",)),
+    Sealed("inbound_events", ("id",), ("headers", "body")),
     Sealed("oauth_clients", ("connector",), ("secret",), key=("id",)),
     Sealed("records", ("connection_id", "stream", "external_id"), ("document",)),
     Sealed("second_factors", ("user_id",), ("secret",)),
@@ -41,7 +48,13 @@ def place(table: str, *row: object, field: str) -> str:
 
     Slashes within a part are escaped, so that no two places spell the same.
     """
-    return "/".join((table, *map(_part, row), field))
+    return f"{_beginning(table, *row[:-1])}/{part(row[-1])}/{field}"
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _beginning(table: str, *row: object) -> str:
+    """Kept, because the records of a page share theirs."""
+    return "/".join((table, *map(part, row)))
 
 
 def check_place(context: str) -> None:
@@ -56,6 +69,9 @@ def check_place(context: str) -> None:
         )
 
 
-def _part(value: object) -> str:
+def part(value: object) -> str:
+    """Of a place, escaped."""
     written = value.hex() if isinstance(value, bytes) else str(value)
+    if "%" not in written and "/" not in written:
+        return written
     return written.replace("%", "%25").replace("/", "%2F")

@@ -1,15 +1,14 @@
-"""arq behind a small interface: work goes out through Valkey and comes back as a call, while Valkey is there.
+"""arq behind a small interface: calls asked for go out through Valkey and come back, while that is there.
 
-Each worker process has a queue of its own, for what it has leased for its own free slots: so it is never
-given more than it can begin at once, nor a kind of work that its version does not know. arq ends when Valkey
-dies; it is begun again here, with a fresh queue, as often as it takes.
+A job of arq's names no work: it is a wake-up that runs, in one of this process' slots, what was leased, until
+there is no more. Each worker process has a queue of its own: so it is given no kind of work that its version
+does not know. arq ends when Valkey dies; it is begun again here, with a fresh queue, as often as it takes.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
-from uuid import UUID
 
 import msgspec
 import structlog
@@ -20,11 +19,10 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from trunkline.resilience.backoff import full_jitter
-from trunkline.work.backlog import HandOut
 from trunkline.work.queue import CHANNEL
 
-POLL_SECONDS = 0.01
-"""arq looks at its queue so often: half of it is what it adds at rest, and it caps the rate at 100 / poll."""
+POLL_SECONDS = 0.5
+"""arq looks at its queue so often by itself; whatever this process puts there it is told of."""
 JOB_SECONDS = 86_400
 """arq's time limit, meant never to be met: leases govern, and a handler outlives it anyway."""
 QUEUE_SECONDS = 3_600
@@ -42,8 +40,28 @@ async def _close(client: ArqRedis) -> None:
         await client.aclose(close_connection_pool=True)
 
 
+class _Prompt(Worker):
+    """arq's worker looking at its queue when it is told to, instead of a hundred times a second.
+
+    Its own loop is a poll and a sleep; hence the private method, and a version of arq that is bounded.
+    """
+
+    def __init__(self, *args: Any, asked: asyncio.Event, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._asked = asked
+
+    async def main(self) -> None:
+        self.ctx["redis"] = self.pool
+        while True:
+            self._asked.clear()
+            await self._poll_iteration()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._asked.wait()
+
+
 class ArqLink:
-    """Calls `run` with each hand-out that arrives, and `woken` when a hint says that something may be due."""
+    """Calls `run` as often as it is asked to, and `woken` when a hint says that something may be due."""
 
     def __init__(
         self,
@@ -51,7 +69,7 @@ class ArqLink:
         *,
         holder: str,
         slots: int,
-        run: Callable[[HandOut], Awaitable[None]],
+        run: Callable[[], Awaitable[None]],
         woken: Callable[[], None],
     ) -> None:
         self._url = url
@@ -62,31 +80,30 @@ class ArqLink:
         self._session = 0
         self._pool: ArqRedis | None = None
         self._queue = ""
+        self._jobs = 0
+        self._asked = asyncio.Event()
 
     @property
     def alive(self) -> bool:
         return self._pool is not None
 
-    async def hand(self, batch: Sequence[HandOut]) -> list[HandOut]:
-        """Give them to arq; returns those that could not be given, or of which it is not known."""
+    async def ask(self, calls: int) -> int:
+        """Have arq make so many calls; returns how many it may not have been told of."""
         pool = self._pool
         if pool is None:
-            return list(batch)
-        for index, work in enumerate(batch):
+            return calls
+        for made in range(calls):
+            self._jobs += 1
             try:
                 await pool.enqueue_job(
-                    "run_work",
-                    str(work.tenant_id),
-                    str(work.work_id),
-                    work.attempt,
-                    _job_id=f"work:{work.work_id}:{work.attempt}",
-                    _queue_name=self._queue,
+                    "run_work", _job_id=f"work:{self._holder}:{self._jobs}", _queue_name=self._queue
                 )
             except _VALKEY_AWAY:
-                return list(batch[index:])
+                return calls - made
+            self._asked.set()
         with contextlib.suppress(*_VALKEY_AWAY):
             await pool.expire(self._queue, QUEUE_SECONDS)
-        return []
+        return 0
 
     async def supervise(self) -> None:
         """For ever: arq's worker, begun again with backoff whenever it ends."""
@@ -143,7 +160,7 @@ class ArqLink:
         worker: Worker | None = None
         try:
             await pool.ping()
-            worker = Worker(
+            worker = _Prompt(
                 [
                     func(
                         cast("WorkerCoroutine", self._run_work),
@@ -156,10 +173,10 @@ class ArqLink:
                 queue_name=self._queue,
                 redis_pool=pool,
                 handle_signals=False,
-                max_jobs=self._slots,
+                max_jobs=2 * self._slots,  # one that has ended is counted until Valkey knows
                 job_timeout=JOB_SECONDS,
                 keep_result=0,
-                poll_delay=POLL_SECONDS,
+                asked=self._asked,
                 max_tries=1,
                 retry_jobs=False,
                 log_results=False,
@@ -185,6 +202,5 @@ class ArqLink:
         with contextlib.suppress(*_VALKEY_AWAY):
             await pool.delete(self._queue, worker.health_check_key)
 
-    async def _run_work(self, _context: dict[Any, Any], *args: Any, **_options: Any) -> None:
-        tenant_id, work_id, attempt = args
-        await self._run(HandOut(UUID(tenant_id), UUID(work_id), attempt))
+    async def _run_work(self, _context: dict[Any, Any], *_args: Any, **_options: Any) -> None:
+        await self._run()

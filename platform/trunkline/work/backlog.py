@@ -31,12 +31,21 @@ _ONE_AT_A_TIME = text("""
 
 _IN_FLIGHT = text("""
     SELECT tenant_id, connection_id, count(*) AS count FROM work
-    WHERE lease_until > now() GROUP BY tenant_id, connection_id
+    WHERE lease_until > now() AND kind = ANY(:kinds) GROUP BY tenant_id, connection_id
 """)
 
 _DUE = text("""
     SELECT tenant_id, id, connection_id, priority, due_at FROM work
     WHERE due_at <= now() AND (lease_until IS NULL OR lease_until <= now()) AND kind = ANY(:kinds)
+    ORDER BY due_at LIMIT :window
+""")
+
+SENDING = "deliver"
+"""A kind with a lane and an index of its own: however much is due of others is not looked at for it."""
+
+_DUE_TO_SEND = text("""
+    SELECT tenant_id, id, connection_id, priority, due_at FROM work
+    WHERE kind = 'deliver' AND due_at <= now() AND (lease_until IS NULL OR lease_until <= now())
     ORDER BY due_at LIMIT :window
 """)
 
@@ -59,6 +68,10 @@ _DUE_BY_TENANT = text("""
     ) due ON true
     LIMIT :visits
 """)
+
+_WEIGHTS = text("SELECT id, weight FROM tenants WHERE id = ANY(CAST(:tenants AS uuid[])) AND weight <> 1")
+
+_WEIGH = text("UPDATE tenants SET weight = :weight WHERE slug = :slug RETURNING id")
 
 _HAND_OUT = text("""
     WITH free AS (
@@ -102,10 +115,11 @@ async def one_at_a_time(session: AsyncSession) -> bool:
     return bool((await session.execute(_ONE_AT_A_TIME, {"lock": _LOCK})).one()[1])
 
 
-async def in_flight(session: AsyncSession) -> InFlight:
+async def in_flight(session: AsyncSession, kinds: Sequence[str]) -> InFlight:
+    """Of these kinds: each lane of work has caps of its own."""
     tenants: dict[UUID, int] = {}
     connections: dict[UUID, int] = {}
-    for row in (await session.execute(_IN_FLIGHT)).mappings():
+    for row in (await session.execute(_IN_FLIGHT, {"kinds": list(kinds)})).mappings():
         tenants[row["tenant_id"]] = tenants.get(row["tenant_id"], 0) + row["count"]
         if row["connection_id"] is not None:
             connections[row["connection_id"]] = connections.get(row["connection_id"], 0) + row["count"]
@@ -114,7 +128,11 @@ async def in_flight(session: AsyncSession) -> InFlight:
 
 async def due(session: AsyncSession, kinds: Sequence[str]) -> list[Candidate]:
     """The `WINDOW` rows that have been due longest."""
-    rows = (await session.execute(_DUE, {"kinds": list(kinds), "window": WINDOW})).mappings()
+    if list(kinds) == [SENDING]:
+        found = await session.execute(_DUE_TO_SEND, {"window": WINDOW})
+    else:
+        found = await session.execute(_DUE, {"kinds": list(kinds), "window": WINDOW})
+    rows = found.mappings()
     return [_candidate(row, row["tenant_id"]) for row in rows]
 
 
@@ -156,6 +174,17 @@ def _candidate(row: RowMapping, tenant_id: UUID) -> Candidate:
         priority=row["priority"],
         due_at=row["due_at"],
     )
+
+
+async def weights(session: AsyncSession, tenants: Collection[UUID]) -> dict[UUID, int]:
+    """Of those that have another weight than 1."""
+    rows = await session.execute(_WEIGHTS, {"tenants": list(tenants)})
+    return {row.id: row.weight for row in rows}
+
+
+async def weigh(session: AsyncSession, slug: str, weight: int) -> bool:
+    """Sets it; False where there is no such tenant."""
+    return (await session.execute(_WEIGH, {"slug": slug, "weight": weight})).scalar() is not None
 
 
 async def hand_out(session: AsyncSession, chosen: Sequence[Candidate], seconds: float) -> list[HandOut]:

@@ -11,6 +11,8 @@ from trunkline.work import backlog
 from trunkline.work.backlog import HandOut
 from trunkline.work.fairness import Candidate, Caps, InFlight, choose
 
+HANDED_SECONDS = 5.0
+"""A hand-out is begun within a second or two; one of a process that ended first waits no whole lease."""
 _FIRST = UUID(int=0)
 _LAST = UUID(int=2**128 - 1)
 
@@ -31,7 +33,7 @@ class Dispatcher:
     def __init__(self, db: Database, kinds: Sequence[str], *, lease_seconds: float, caps: Caps) -> None:
         self._db = db
         self._kinds = sorted(kinds)
-        self._lease_seconds = lease_seconds
+        self._seconds = min(lease_seconds, HANDED_SECONDS)
         self._caps = caps
         self._after = _LAST
 
@@ -43,12 +45,16 @@ class Dispatcher:
             candidates = await backlog.due(session, self._kinds)
             if not candidates:
                 return Batch((), more=False)
-            in_flight = await backlog.in_flight(session)
+            in_flight = await backlog.in_flight(session, self._kinds)
             backlogged, visited = len(candidates) >= backlog.WINDOW, None
             if backlogged:
                 candidates, visited = await self._by_tenant(session, in_flight)
-            chosen = choose(candidates, in_flight, free=free, caps=self._caps, after=self._after)
-            handed = await backlog.hand_out(session, chosen, self._lease_seconds) if chosen else []
+            tenants = {one.tenant_id for one in candidates}
+            weights = await backlog.weights(session, tenants) if len(tenants) > 1 else {}
+            chosen = choose(
+                candidates, in_flight, free=free, caps=self._caps, after=self._after, weights=weights
+            )
+            handed = await backlog.hand_out(session, chosen, self._seconds) if chosen else []
         if chosen:
             self._after = max((one.tenant_id for one in chosen), key=lambda one: (one <= self._after, one))
         elif visited:
@@ -74,9 +80,9 @@ class Dispatcher:
         async with self._db.system() as session:
             await backlog.take_back(session, handed)
 
-    async def overdue_unknown(self) -> dict[str, int]:
+    async def overdue_unknown(self, known: Sequence[str] = ()) -> dict[str, int]:
         async with self._db.system() as session:
-            return await backlog.overdue_unknown(session, self._kinds)
+            return await backlog.overdue_unknown(session, [*self._kinds, *known])
 
     @staticmethod
     def _full(counts: Mapping[UUID, int], cap: int) -> list[UUID]:

@@ -5,8 +5,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trunkline.kernel.errors import TrunklineError
 
-DATABASE_AWAY = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What an unreachable, restarting or overloaded PostgreSQL looks like; a failed connect is not wrapped."""
+DATABASE_AWAY = (
+    SQLAlchemyError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What an unreachable, restarting or overloaded PostgreSQL looks like; a failed connect is not wrapped, nor
+is one that breaks off between two steps of asyncpg's own."""
 
 
 class LeaseLostError(TrunklineError):

@@ -16,7 +16,8 @@ from trunkline.resilience.failures import classify
 from trunkline.work import repository
 from trunkline.work.backlog import HandOut
 from trunkline.work.errors import DATABASE_AWAY, LeaseLostError
-from trunkline.work.lease import HandBack, Handler, Lease, Outcome, Retry
+from trunkline.work.lease import Done, HandBack, Handler, Lease, Outcome, Retry
+from trunkline.work.together import Together
 
 RETRY_BASE_SECONDS = 2.0
 RETRY_CAP_SECONDS = 300.0
@@ -58,8 +59,10 @@ class Executor:
         self._heartbeat_seconds = heartbeat_seconds
         self._tasks: dict[tuple[UUID, int], asyncio.Task[None]] = {}
         self._running: dict[tuple[UUID, int], _Running] = {}
+        self._over: dict[tuple[UUID, int], asyncio.Event] = {}
         self._stopping = False
         self._on_end = ended
+        self._together = Together(db, holder=holder, seconds=lease_seconds)
 
     @property
     def busy(self) -> int:
@@ -70,10 +73,16 @@ class Executor:
         name = (work.work_id, work.attempt)
         task = self._tasks.get(name)
         if task is None:
-            task = asyncio.create_task(self._run(work), name=f"work:{work.work_id}:{work.attempt}")
+            self._over[name] = over = asyncio.Event()
+            task = asyncio.create_task(self._run(work, over), name=f"work:{work.work_id}:{work.attempt}")
             self._tasks[name] = task
             task.add_done_callback(lambda _: self._ended(name))
         return task
+
+    async def run(self, work: HandOut) -> None:
+        """Begin it; returns when its handler has ended: its outcome is written beside what is begun next."""
+        self.start(work)
+        await self._over[work.work_id, work.attempt].wait()
 
     async def heartbeats(self) -> None:
         """For ever: renew what is held, and stop handlers whose row is no longer ours."""
@@ -96,33 +105,35 @@ class Executor:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
 
     def _ended(self, name: tuple[UUID, int]) -> None:
+        self._over.pop(name).set()
         del self._tasks[name]
         self._on_end()
 
-    async def _run(self, work: HandOut) -> None:
-        try:
-            lease = await self._claim(work)
-        except DATABASE_AWAY as error:
-            log.warning("work not begun", work_id=str(work.work_id), error=type(error).__name__)
-            return  # the lease lapses and it is handed out again
+    async def _run(self, work: HandOut, over: asyncio.Event) -> None:
+        """A database that blinks is asked again, until the hand-out has lapsed and is made anew."""
+        until, trial = time.monotonic() + self._lease_seconds, 0
+        while True:
+            try:
+                lease = await self._claim(work, again=trial > 0)
+            except DATABASE_AWAY as error:
+                trial += 1
+                wait = full_jitter(trial, 0.1, 1.0)
+                if self._stopping or time.monotonic() + wait > until:
+                    log.warning("work not begun", work_id=str(work.work_id), error=type(error).__name__)
+                    return
+                await asyncio.sleep(wait)
+            else:
+                break
         if lease is not None:
-            await self._handle(lease)
+            await self._handle(lease, over)
 
-    async def _claim(self, work: HandOut) -> Lease | None:
-        async with self._db.tenant(work.tenant_id) as session:
-            claimed = await repository.claim(
-                session,
-                work.tenant_id,
-                work.work_id,
-                work.attempt,
-                holder=self._holder,
-                seconds=self._lease_seconds,
-            )
+    async def _claim(self, work: HandOut, *, again: bool) -> Lease | None:
+        claimed = await self._together.claim(work, again=again)
         if claimed is None:
             return None
         return Lease(claimed, holder=self._holder, lease_seconds=self._lease_seconds)
 
-    async def _handle(self, lease: Lease) -> None:
+    async def _handle(self, lease: Lease, over: asyncio.Event) -> None:
         """Heartbeats go on until the outcome is written."""
         name = (lease.work_id, lease.attempt)
         handler = asyncio.create_task(self._outcome(lease), name=f"handler:{lease.kind}:{lease.work_id}")
@@ -131,6 +142,7 @@ class Executor:
             lease.stopping.set()
         try:
             outcome = await handler
+            over.set()
             if lease.lost.is_set():
                 log.info("lease lost", **_named(lease))
             else:
@@ -153,6 +165,9 @@ class Executor:
     async def _write(self, lease: Lease, outcome: Outcome) -> None:
         for trial in range(1, OUTCOME_TRIES + 1):
             try:
+                if outcome == Done() and await self._together.done(lease):
+                    lease.finished = True
+                    return
                 async with self._db.tenant(lease.tenant_id) as session:
                     await lease.finish(session, outcome)
             except LeaseLostError:  # taken over, cancelled, or finished by the handler itself

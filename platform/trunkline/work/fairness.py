@@ -34,34 +34,43 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose(
-    due: Iterable[Candidate], in_flight: InFlight, *, free: int, caps: Caps, after: UUID
+    due: Iterable[Candidate],
+    in_flight: InFlight,
+    *,
+    free: int,
+    caps: Caps,
+    after: UUID,
+    weights: Mapping[UUID, int] | None = None,
 ) -> list[Candidate]:
-    """At most `free` candidates, each time of the tenant that has least in flight.
+    """At most `free` candidates, each time of the tenant that has least in flight for its weight (else 1).
 
-    Equals take turns in the order of their ids, beginning behind `after`, the tenant served last. Within a
-    tenant: lower priority first, then who has been due longest.
+    Caps hold whatever the weight. Equals take turns in the order of their ids, beginning behind `after`, the
+    tenant served last. Within a tenant: lower priority first, then who has been due longest.
     """
     waiting: dict[UUID, deque[Candidate]] = defaultdict(deque)
     for candidate in sorted(due, key=lambda one: (one.priority, one.due_at, one.id)):
         waiting[candidate.tenant_id].append(candidate)
     connections = Counter(in_flight.connections)
+    of = weights or {}
+    busy = {tenant: in_flight.tenants.get(tenant, 0) for tenant in waiting}
     turns = [
-        (in_flight.tenants.get(tenant, 0), tenant <= after, tenant)
+        (busy[tenant] / of.get(tenant, 1), tenant <= after, tenant)
         for tenant in waiting
-        if in_flight.tenants.get(tenant, 0) < caps.tenant
+        if busy[tenant] < caps.tenant
     ]
     heapq.heapify(turns)
     chosen: list[Candidate] = []
     while turns and len(chosen) < free:
-        busy, wrapped, tenant = heapq.heappop(turns)
+        _, wrapped, tenant = heapq.heappop(turns)
         found = _next(waiting[tenant], connections, caps.connection)
         if found is None:
             continue
         chosen.append(found)
         if found.connection_id is not None:
             connections[found.connection_id] += 1
-        if busy + 1 < caps.tenant:
-            heapq.heappush(turns, (busy + 1, wrapped, tenant))
+        busy[tenant] += 1
+        if busy[tenant] < caps.tenant:
+            heapq.heappush(turns, (busy[tenant] / of.get(tenant, 1), wrapped, tenant))
     return chosen
 
 

@@ -21,6 +21,7 @@ class Work(TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "kind", "key"),
         Index("ix_work_due", "due_at"),
+        Index("ix_work_due_to_send", "due_at", postgresql_where=text("kind = 'deliver'")),
         Index("ix_work_tenant_due", "tenant_id", "priority", "due_at"),
         Index(
             "ix_work_leased",

@@ -57,6 +57,10 @@ class WorkQueue:
             args=args,
             priority=priority,
         )
+        self.hint(session)
+
+    def hint(self, session: AsyncSession) -> None:
+        """Have a hint go out after this commit; `enqueue` does it by itself."""
         if self._valkey is not None and not session.info.get("work_hint"):
             session.info["work_hint"] = True
             event.listen(session.sync_session, "after_commit", self._committed)

@@ -30,6 +30,15 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """A hand-out to be taken in hand. `again`: this holder tried before and does not know what came of it."""
+
+    tenant_id: UUID
+    work_id: UUID
+    attempt: int
+    again: bool = False
+
+
 class Held(Protocol):
     """Names one execution: a lease."""
 
@@ -53,14 +62,6 @@ _ENQUEUE = text("""
 """)
 
 _CANCEL = text("DELETE FROM work WHERE tenant_id = :tenant_id AND kind = :kind AND key = :key")
-
-# once only: a second copy of the same hand-out finds leased_by set
-_CLAIM = text("""
-    UPDATE work SET leased_by = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt
-      AND lease_until IS NOT NULL AND leased_by IS NULL
-    RETURNING kind, key, args, connection_id, tries, clock_timestamp() AS now
-""")
 
 _RENEW = text("""
     UPDATE work SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
@@ -122,20 +123,6 @@ async def cancel(session: AsyncSession, tenant_id: UUID, kind: str, key: str) ->
     await session.execute(_CANCEL, {"tenant_id": tenant_id, "kind": kind, "key": key})
 
 
-async def claim(
-    session: AsyncSession, tenant_id: UUID, work_id: UUID, attempt: int, *, holder: str, seconds: float
-) -> Claimed | None:
-    """Take a hand-out in hand; None when it is no longer there for the taking."""
-    found = await session.execute(
-        _CLAIM,
-        {"tenant_id": tenant_id, "id": work_id, "attempt": attempt, "holder": holder, "seconds": seconds},
-    )
-    row = found.mappings().one_or_none()
-    if row is None:
-        return None
-    return Claimed(tenant_id=tenant_id, id=work_id, attempt=attempt, **row)
-
-
 async def renew(session: AsyncSession, held: Held, seconds: float) -> bool:
     return await _touch(session, _RENEW, held, seconds=seconds)
 
@@ -170,6 +157,36 @@ async def _touch(session: AsyncSession, statement: Any, held: Held, **values: ob
 
 # --- across tenants (system role) ---
 
+# once only: a second copy of the same hand-out finds leased_by set; `again`: our own, whose reply was lost
+_CLAIM = """
+    WITH mine AS (
+        SELECT w.tenant_id, w.id FROM work w
+        JOIN unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:attempts AS integer[]),
+                    CAST(:again AS boolean[])) AS wanted(tenant_id, id, attempt, again)
+          ON w.tenant_id = wanted.tenant_id AND w.id = wanted.id AND w.attempt = wanted.attempt
+        WHERE w.lease_until IS NOT NULL AND (w.leased_by IS NULL OR (wanted.again AND w.leased_by = :holder))
+        FOR UPDATE OF w {wait}
+    )
+    UPDATE work w SET leased_by = :holder, lease_until = clock_timestamp() + make_interval(secs => :seconds)
+    FROM mine WHERE w.tenant_id = mine.tenant_id AND w.id = mine.id
+    RETURNING w.tenant_id, w.id, w.attempt, w.kind, w.key, w.args, w.connection_id, w.tries,
+        clock_timestamp() AS now
+"""
+_CLAIM_FREE, _CLAIM_ALL = text(_CLAIM.format(wait="SKIP LOCKED")), text(_CLAIM.format(wait=""))
+
+_DELETE_MANY = text("""
+    WITH mine AS (
+        SELECT w.tenant_id, w.id FROM work w
+        JOIN unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:attempts AS integer[]))
+            AS held(tenant_id, id, attempt)
+          ON w.tenant_id = held.tenant_id AND w.id = held.id AND w.attempt = held.attempt
+        WHERE w.leased_by = :holder AND w.again_at IS NULL
+        FOR UPDATE OF w SKIP LOCKED
+    )
+    DELETE FROM work w USING mine WHERE w.tenant_id = mine.tenant_id AND w.id = mine.id
+    RETURNING w.id
+""")
+
 _HEARTBEAT = text("""
     WITH mine AS (
         SELECT w.tenant_id, w.id FROM work w
@@ -193,18 +210,37 @@ _STILL_MINE = text("""
 """)
 
 
+async def claims(
+    session: AsyncSession, wanted: Sequence[Wanted], holder: str, seconds: float, *, wait: bool = False
+) -> dict[UUID, Claimed]:
+    """Take them in hand, those that are there for the taking; by id. A row that is locked is left out, or
+    waited for (then ask for one only: who waits while holding others may wait for ever).
+    """
+    values = {**_names(wanted), "again": [one.again for one in wanted], "holder": holder, "seconds": seconds}
+    rows = await session.execute(_CLAIM_ALL if wait else _CLAIM_FREE, values)
+    return {row["id"]: Claimed(**row) for row in rows.mappings()}
+
+
+async def delete(session: AsyncSession, held: Sequence[Held], holder: str) -> set[UUID]:
+    """Those that are finished and not asked for again; a row that is locked right now is left out."""
+    return set((await session.execute(_DELETE_MANY, {**_names(held), "holder": holder})).scalars())
+
+
+def _names(of: Sequence[Wanted] | Sequence[Held]) -> dict[str, list[Any]]:
+    return {
+        "tenants": [one.tenant_id for one in of],
+        "ids": [one.work_id for one in of],
+        "attempts": [one.attempt for one in of],
+    }
+
+
 async def heartbeat(session: AsyncSession, held: Sequence[Held], *, holder: str, seconds: float) -> set[UUID]:
     """Renew what is still held by `holder`; the ids of what is.
 
     A row that is locked right now is left alone, so a heartbeat never waits for a handler's own fence,
     nor a fence for more than this one statement.
     """
-    values = {
-        "tenants": [lease.tenant_id for lease in held],
-        "ids": [lease.work_id for lease in held],
-        "attempts": [lease.attempt for lease in held],
-        "holder": holder,
-    }
+    values = {**_names(held), "holder": holder}
     renewed = set((await session.execute(_HEARTBEAT, {**values, "seconds": seconds})).scalars())
     if len(renewed) == len(held):
         return renewed

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -9,8 +10,8 @@ import secrets
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
 import structlog
 
@@ -28,10 +29,18 @@ from trunkline.work.lease import Handler
 IDLE_SECONDS = 0.25
 """How often the backlog is looked at when nothing hints at work."""
 FORGOTTEN_SECONDS = 1.0
-"""What arq has not begun by then was forgotten by Valkey: it is begun without it."""
+"""What has not begun by then was forgotten by Valkey, and is begun without it; or all slots are busy for
+longer than it seemed, and others may have it."""
+AHEAD_SECONDS = 0.05
+"""Beyond its free slots a process leases what it begins within so long, at its pace of late: work that takes
+milliseconds is leased by the dozen, a sync one by one."""
+MOST_AHEAD = 100
 UNKNOWN_SECONDS = 60.0
 LEAVE_SECONDS = 1.0
 CANCEL_ROUNDS = 5
+GARBAGE = (50_000, 20, 50)
+"""Python's thresholds of collection. A page of records is thousands of objects, none of them in a cycle; the
+usual 700 would look them through again and again, for a quarter of a page's CPU time."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _random = random.SystemRandom()
@@ -46,14 +55,26 @@ async def run_worker(
     valkey_url: str | None = None,
     stop: asyncio.Event | None = None,
     caps: Caps | None = None,
+    slots: int | None = None,
+    known: Sequence[str] = (),
 ) -> None:
     """Work until SIGTERM or SIGINT (or `stop`, if given: then signals are left alone), hand back, return.
 
     `handlers`: by kind of work; only these kinds are leased. `valkey_url` defaults to the setting's. While
-    Valkey is away, work is begun in this process without arq.
+    Valkey is away, work is begun in this process without arq. `slots`: how many at a time, by default the
+    setting's; `known`: kinds that another lane of this process sees to.
     """
     logging.getLogger("arq").setLevel(logging.CRITICAL)  # what matters of a job is logged by the executor
-    process = _Process(settings, db, handlers, valkey_url or settings.valkey_url, caps or Caps())
+    gc.set_threshold(*GARBAGE)
+    process = _Process(
+        settings,
+        db,
+        handlers,
+        valkey_url or settings.valkey_url,
+        caps or Caps(),
+        slots or settings.worker_jobs,
+        known,
+    )
     if stop is not None:
         await process.run(stop)
         return
@@ -80,6 +101,21 @@ async def _end(tasks: "Sequence[asyncio.Task[None]]") -> None:
     log.warning("tasks left behind", tasks=[task.get_name() for task in tasks if not task.done()])
 
 
+class _Pace:
+    """How much may be leased beyond the free slots."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self.ahead = 0
+        self._since = time.monotonic()
+
+    def measure(self) -> None:
+        elapsed = time.monotonic() - self._since
+        if elapsed >= AHEAD_SECONDS:
+            self.ahead = min(MOST_AHEAD, int(self.ended * AHEAD_SECONDS / elapsed))
+            self.ended, self._since = 0, time.monotonic()
+
+
 class _Process:
     def __init__(
         self,
@@ -88,14 +124,19 @@ class _Process:
         handlers: Mapping[str, Handler],
         valkey_url: str,
         caps: Caps,
+        slots: int,
+        known: Sequence[str],
     ) -> None:
         self._settings = settings
-        self._slots = settings.worker_jobs
+        self._slots = slots
+        self._known = known
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._wake = asyncio.Event()
         self._more = False
         self._ending = False
-        self._handed: dict[tuple[UUID, int], tuple[HandOut, float]] = {}
+        self._handed: deque[tuple[HandOut, float]] = deque()
+        self._drains: set[asyncio.Task[None]] = set()
+        self._pace = _Pace()
         self._dispatcher = Dispatcher(db, list(handlers), lease_seconds=settings.lease_seconds, caps=caps)
         self._executor = Executor(
             db,
@@ -124,7 +165,7 @@ class _Process:
         finally:
             stopped.cancel()
             await self._leave(dispatching)
-            await _end([dispatching, *others])
+            await _end([dispatching, *others, *self._drains])
         for task in (dispatching, *others):
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error  # a defect: none of these ends by itself
@@ -136,22 +177,26 @@ class _Process:
         self._wake.set()
         await asyncio.wait({dispatching}, timeout=LEAVE_SECONDS)
         dispatching.cancel()
-        unstarted = [work for work, _ in self._handed.values()]
+        unstarted = [work for work, _ in self._handed]
         self._handed.clear()
+        await self._take_back(unstarted)
+        await self._executor.drain(self._settings.shutdown_seconds)
+
+    async def _take_back(self, unstarted: Sequence[HandOut]) -> None:
         if unstarted:
             try:
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await self._dispatcher.take_back(unstarted)
             except DATABASE_AWAY as error:
                 log.warning("work left to its lease", count=len(unstarted), error=type(error).__name__)
-        await self._executor.drain(self._settings.shutdown_seconds)
 
     async def _dispatch(self) -> None:
         trial = 0
         while not self._ending:
             self._wake.clear()
-            self._begin_forgotten()
-            free = self._slots - self._executor.busy - len(self._handed)
+            await self._see_to_late()
+            self._pace.measure()
+            free = self._room()
             self._more = free <= 0
             if free > 0:
                 try:
@@ -171,39 +216,53 @@ class _Process:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._wake.wait()
 
+    def _room(self) -> int:
+        return self._slots + self._pace.ahead - self._executor.busy - len(self._handed)
+
     async def _hand(self, batch: Sequence[HandOut]) -> None:
-        if not batch:
-            return
         now = time.monotonic()
-        if self._link.alive:
-            self._handed.update({(work.work_id, work.attempt): (work, now) for work in batch})
-        for work in await self._link.hand(batch):
-            self._begin(work)
+        self._handed.extend((work, now) for work in batch)
+        for _ in range(await self._link.ask(min(len(batch), self._slots - len(self._drains)))):
+            self._begin()
 
-    async def _arrived(self, work: HandOut) -> None:
+    async def _arrived(self) -> None:
         """From arq. Whatever becomes of arq's job, the work goes on."""
-        if self._handed.pop((work.work_id, work.attempt), None) is not None and not self._ending:
-            await asyncio.shield(self._executor.start(work))
+        if self._handed and len(self._drains) < self._slots:
+            await asyncio.shield(self._begin())
 
-    def _begin(self, work: HandOut) -> None:
-        self._handed.pop((work.work_id, work.attempt), None)
-        self._executor.start(work)
+    def _begin(self) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._drain(), name="slot")
+        self._drains.add(task)
+        task.add_done_callback(self._drains.discard)
+        return task
 
-    def _begin_forgotten(self) -> None:
+    async def _drain(self) -> None:
+        """What was handed out, one after the other, until there is no more."""
+        while self._handed and not self._ending:
+            await self._executor.run(self._handed.popleft()[0])
+
+    async def _see_to_late(self) -> None:
         late = time.monotonic() - FORGOTTEN_SECONDS
-        for work, at in list(self._handed.values()):
-            if at < late:
-                self._begin(work)
+        if not self._handed or self._handed[0][1] > late:
+            return
+        for _ in range(min(len(self._handed), self._slots - len(self._drains))):
+            self._begin()
+        await asyncio.sleep(0)  # they take theirs
+        unstarted = []
+        while self._handed and self._handed[0][1] <= late:
+            unstarted.append(self._handed.popleft()[0])
+        await self._take_back(unstarted)
 
     def _freed(self) -> None:
-        if self._more:
+        self._pace.ended += 1
+        if self._more and self._room() > self._pace.ahead // 2:
             self._wake.set()
 
     async def _report_unknown(self) -> None:
         while True:
             await asyncio.sleep(UNKNOWN_SECONDS)
             try:
-                for kind, count in (await self._dispatcher.overdue_unknown()).items():
+                for kind, count in (await self._dispatcher.overdue_unknown(self._known)).items():
                     log.warning("work of a kind that no running version knows", kind=kind, count=count)
             except DATABASE_AWAY as error:
                 log.debug("backlog not looked at", error=type(error).__name__)

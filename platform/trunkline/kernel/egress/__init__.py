@@ -2,6 +2,6 @@
 
 from trunkline.kernel.egress.client import Egress
 from trunkline.kernel.egress.errors import AnswerTooLargeError, EgressRefusedError
-from trunkline.kernel.egress.targets import check_hosts, host_of
+from trunkline.kernel.egress.targets import admits, check_hosts, host_of
 
-__all__ = ["AnswerTooLargeError", "Egress", "EgressRefusedError", "check_hosts", "host_of"]
+__all__ = ["AnswerTooLargeError", "Egress", "EgressRefusedError", "admits", "check_hosts", "host_of"]

@@ -3,14 +3,17 @@
 The host is one that the connector named, by its name and over https; every address of the name is public, and
 a vetted one is dialled, with the certificate checked for the name; no user name in the address, no redirect
 followed, no cookie kept, no proxy taken from the environment, and a cap on time and on decompressed bytes.
-One exception: in development, the sandbox's own origin.
+Exceptions, in development only: the sandbox's own origin, and where it is asked for (`loopback`, for
+webhooks) plain http to this machine.
 """
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpcore2
 import httpx2
@@ -19,13 +22,16 @@ from trunkline.kernel.egress.body import TOTAL_SECONDS, Body
 from trunkline.kernel.egress.dialler import Dialler
 from trunkline.kernel.egress.errors import AnswerTooLargeError, EgressRefusedError
 from trunkline.kernel.egress.resolver import Lookup, Resolver
-from trunkline.kernel.egress.targets import Hosts, vet
+from trunkline.kernel.egress.targets import Hosts, host_of, vet
+from trunkline.kernel.egress.wire import Wire
 from trunkline.kernel.settings import Settings
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 MAX_BYTES: Final = 32 * 1024 * 1024
+LOOPBACK: Final = ("127.0.0.1", "localhost")
 
+_HEADERS: Final = {"accept": "*/*", "accept-encoding": "gzip", "user-agent": "trunkline"}
 _LIMITS: Final = {
     "connect": CONNECT_SECONDS,
     "pool": CONNECT_SECONDS,
@@ -46,48 +52,93 @@ class Egress:
         lookup: Lookup | None = None,
         wire: httpcore2.AsyncNetworkBackend | None = None,
         trust: ssl.SSLContext | None = None,
+        loopback: bool = False,
     ) -> None:
         """`pool`, `lookup`, `wire` and `trust` stand in for the network, its names and its authorities."""
+        self._loopback = loopback and settings.env == "development"
+        self._resolver = Resolver(lookup)
         sandbox = httpx2.URL(settings.sandbox_url if settings.env == "development" else "")
         self._sandbox = (sandbox.scheme, sandbox.netloc.decode("ascii"))
         self._max_bytes = max_bytes
         port = sandbox.port or (443 if sandbox.scheme == "https" else 80)
         known = frozenset({(sandbox.raw_host.decode("ascii"), port)} if sandbox.host else ())
-        self._pool = pool or _Pool(
-            Dialler(Resolver(lookup), wire or httpcore2.AnyIOBackend(), known),
+        self._pool = pool or Wire(
+            Dialler(
+                self._resolver, wire or httpcore2.AnyIOBackend(), known, LOOPBACK if self._loopback else ()
+            ),
             trust or httpx2.create_ssl_context(trust_env=False),
         )
 
     def transport(self, hosts: Collection[str]) -> httpx2.AsyncBaseTransport:
         """For clients of other makes (authlib). `hosts`: as `Hosts` reads them."""
-        return _Guard(self._pool, Hosts(hosts), self._sandbox, self._max_bytes)
+        return _Guard(self._pool, Hosts(hosts), self._sandbox, self._max_bytes, loopback=self._loopback)
+
+    def destination(self, address: str) -> str:
+        """host[:port] to call for an address that somebody gave, as `transport` takes it.
+
+        Raises EgressRefusedError. What the name leads to is looked at each time it is dialled.
+        """
+        if self._loopback and (own := _of_this_machine(address)):
+            return own
+        return host_of(address)
+
+    async def look_up(self, address: str) -> None:
+        """EgressRefusedError where the address' name leads to one that is not public; a name that is not
+        found passes: it may be on its way.
+        """
+        host = self.destination(address)
+        if self._loopback and _of_this_machine(address):
+            return
+        with contextlib.suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
+            await self._resolver.addresses(host.partition(":")[0])
 
     def client(self, hosts: Collection[str]) -> httpx2.AsyncClient:
         """Cheap to make and to close: the pool behind it is shared and stays. Raises EgressRefusedError."""
-        return httpx2.AsyncClient(
+        return _Client(
             transport=self.transport(hosts),
             timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
             follow_redirects=False,
             trust_env=False,
-            headers={"accept-encoding": "gzip", "user-agent": "trunkline"},
+            headers=_HEADERS,
         )
 
     async def close(self) -> None:
         await self._pool.aclose()
 
 
-class _Pool(httpx2.AsyncHTTPTransport):
-    """httpx2's own, but for what it dials: its constructor does not let us say that."""
+class _Client(httpx2.AsyncClient):
+    """`request` as connectors' calls need it: without cookies, redirects, hooks and flows of authentication,
+    a third of a call's CPU time. Everything else is httpx2's own.
+    """
 
-    def __init__(self, dialler: Dialler, trust: ssl.SSLContext) -> None:
-        super().__init__(verify=trust, trust_env=False)
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=trust,
-            max_connections=200,
-            max_keepalive_connections=50,
-            keepalive_expiry=30,
-            network_backend=dialler,
+    async def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: httpx2.URL | str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> httpx2.Response:
+        if options or (params and "?" in str(url)):
+            return await super().request(
+                method, url, params=params, content=content, headers=headers, **options
+            )
+        request = httpx2.Request(
+            method,
+            f"{url}?{urlencode(params)}" if params else url,
+            content=content,
+            headers={**_HEADERS, **(headers or {})},
+            extensions={"timeout": _LIMITS},
         )
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        return response
 
 
 class _Guard(httpx2.AsyncBaseTransport):
@@ -97,8 +148,11 @@ class _Guard(httpx2.AsyncBaseTransport):
         hosts: Hosts,
         sandbox: tuple[str, str],
         max_bytes: int,
+        *,
+        loopback: bool,
     ) -> None:
         self._pool = pool
+        self._loopback = loopback
         self._hosts = hosts
         self._sandbox = sandbox
         self._max_bytes = max_bytes
@@ -124,7 +178,8 @@ class _Guard(httpx2.AsyncBaseTransport):
     def _vet(self, request: httpx2.Request) -> None:
         url = request.url
         own = url.netloc.decode("ascii")
-        host = own if (url.scheme, own) == self._sandbox and not url.userinfo else vet(url)
+        known = (url.scheme, own) == self._sandbox or (self._loopback and _is_of_this_machine(url))
+        host = own if known and not url.userinfo else vet(url)
         if not self._hosts.admits(host):
             raise EgressRefusedError(f"{host} is not among the hosts that this connector may call.")
         if request.headers.get("host", own).lower() != own:
@@ -153,6 +208,19 @@ class _Guard(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """The pool is shared: closing a client closes nothing."""
+
+
+def _is_of_this_machine(url: httpx2.URL) -> bool:
+    return url.scheme == "http" and not url.userinfo and url.raw_host.decode("ascii") in LOOPBACK
+
+
+def _of_this_machine(address: str) -> str:
+    """host:port of plain http to this machine, else nothing."""
+    try:
+        url = httpx2.URL(address)
+    except (httpx2.InvalidURL, TypeError, ValueError):
+        return ""
+    return url.netloc.decode("ascii") if _is_of_this_machine(url) else ""
 
 
 def _capped(asked: Mapping[str, Any]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Connections to vetted addresses; TLS above them still checks the certificate for the name."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import httpcore2
@@ -18,11 +18,18 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple
 
 
 class Dialler(httpcore2.AsyncNetworkBackend):
-    """`known`: host and port that are dialled as they are, whatever they lead to (the sandbox)."""
+    """`known`: host and port that are dialled as they are, whatever they lead to (the sandbox); `loopback`:
+    hosts, whatever the port.
+    """
 
     def __init__(
-        self, resolver: Resolver, wire: httpcore2.AsyncNetworkBackend, known: frozenset[tuple[str, int]]
+        self,
+        resolver: Resolver,
+        wire: httpcore2.AsyncNetworkBackend,
+        known: frozenset[tuple[str, int]],
+        loopback: Collection[str] = (),
     ) -> None:
+        self._loopback = loopback
         self._resolver = resolver
         self._wire = wire
         self._known = known
@@ -35,7 +42,7 @@ class Dialler(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        if (host, port) in self._known:
+        if (host, port) in self._known or host in self._loopback:
             return await self._wire.connect_tcp(host, port, timeout, local_address, socket_options)
         deadline = None if timeout is None else time.monotonic() + timeout
         addresses = (await self._resolver.addresses(host))[:TRIES]

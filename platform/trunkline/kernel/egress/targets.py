@@ -64,3 +64,8 @@ class Hosts:
             return True
         own, dot, rest = host.partition(".")
         return dot + rest in self._suffixes and _OWN.fullmatch(own) is not None
+
+
+def admits(entries: Collection[str], host: str) -> bool:
+    """Whether a list of hosts admits `host`, as `host_of` returns it."""
+    return Hosts(entries).admits(host)
