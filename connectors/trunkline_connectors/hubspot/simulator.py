@@ -5,17 +5,20 @@ import secrets
 from collections.abc import Sequence
 from typing import ClassVar
 
+import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from trunkline.sdk.simulator import Account, Setting, Simulator
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_gate import Reply
+from trunkline.sdk.simulator_hooks import Address
 from trunkline.sdk.simulator_oauth import OAuthClient, OAuthServer
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.hubspot.simulator_crm import Crm
 from trunkline_connectors.hubspot.simulator_errors import error, rate_limited
+from trunkline_connectors.hubspot.simulator_hooks import HubSpotHooks
 from trunkline_connectors.hubspot.simulator_routes import account_routes, crm_routes, property_routes
-from trunkline_connectors.hubspot.simulator_schema import CONTACTS, OBJECT_TYPES, PROPERTIES, SCOPES
+from trunkline_connectors.hubspot.simulator_schema import CONTACTS, OBJECT_TYPES, SCOPES, PropertyType
 from trunkline_connectors.hubspot.simulator_seed import PORTALS, Portal, sample, seed_objects
 from trunkline_connectors.hubspot.simulator_tokens import token_routes
 
@@ -61,6 +64,9 @@ class HubSpotSimulator(Simulator):
             *token_routes(self.oauth, portals, self.now),
         ]
 
+    def teller(self, secret: str, address: Address) -> HubSpotHooks:
+        return HubSpotHooks(secret, address)
+
     def error_reply(self, status: int, message: str) -> Reply:
         category = "OBJECT_NOT_FOUND" if status == 404 else "VALIDATION_ERROR" if status < 500 else "INTERNAL"
         return error(status, category, message)
@@ -68,6 +74,8 @@ class HubSpotSimulator(Simulator):
     def fault_reply(self, kind: str) -> Reply:
         if kind == "429":
             return rate_limited("TEN_SECONDLY_ROLLING")
+        if kind == "error_body":
+            return error(200, "INTERNAL", "internal error")
         return error(500, "INTERNAL", "internal error")
 
     def sample(self, object_type: str, number: int) -> dict[str, str | None]:
@@ -89,7 +97,20 @@ class HubSpotSimulator(Simulator):
         return item.values.get(_LABELS[object_type]) or f"{object_type} {item.id}"
 
     def fields(self, object_type: str) -> frozenset[str]:
-        return frozenset(d.name for d in PROPERTIES[object_type].values() if not d.read_only)
+        return frozenset(d.name for d in self.crm.properties[object_type].values() if not d.read_only)
+
+    def remove_property(self, object_type: str, name: str) -> None:
+        """As an administrator of the accounts does; the values go with it."""
+        del self.crm.properties[object_type][name]
+
+    def retype_property(self, object_type: str, name: str, to: PropertyType) -> None:
+        known = self.crm.properties[object_type]
+        known[name] = msgspec.structs.replace(known[name], type=to, options=())
+
+    def set_options(self, object_type: str, name: str, **options: str) -> None:
+        """An enumeration's values and their labels."""
+        known = self.crm.properties[object_type]
+        known[name] = msgspec.structs.replace(known[name], options=tuple(options.items()))
 
     def redact(self, path: str) -> str:
         return re.sub(r"(/oauth/v1/(?:access|refresh)-tokens)/.*", r"\1/…", path)

@@ -64,6 +64,8 @@ class Crm:
         self.oauth = oauth
         self.now = now
         self.index_lag = 0
+        self.properties = {kind: dict(definitions) for kind, definitions in PROPERTIES.items()}
+        """As the accounts have them now: their administrators remove and change them."""
         self.burst = RateWindow(now, BURST_LIMIT, BURST_SECONDS)
         self.search_window = RateWindow(now, SEARCH_LIMIT_PER_SECOND, 1)
 
@@ -86,8 +88,8 @@ class Crm:
         key = f"{grant.client_id}:{grant.account}"
         admitted = self.burst.admit(key)
         headers = {
-            "X-HubSpot-RateLimit-Max": str(BURST_LIMIT),
-            "X-HubSpot-RateLimit-Interval-Milliseconds": str(BURST_SECONDS * 1000),
+            "X-HubSpot-RateLimit-Max": str(self.burst.limit),
+            "X-HubSpot-RateLimit-Interval-Milliseconds": str(int(self.burst.seconds * 1000)),
             "X-HubSpot-RateLimit-Remaining": str(self.burst.remaining(key)),
             "X-HubSpot-RateLimit-Secondly": str(SECONDLY),
             "X-HubSpot-RateLimit-Secondly-Remaining": str(max(0, SECONDLY - self.burst.recent(key, 1))),
@@ -135,7 +137,7 @@ class Crm:
     ) -> SimulatedObject:
         """By id or by a property's value; raises 404. Archived and live ones do not see each other."""
         if id_property:
-            if id_property not in PROPERTIES[kind]:
+            if id_property not in self.properties[kind]:
                 invalid(f"There is no property {id_property[:100]!r} on this object type", field="idProperty")
             item = next(
                 (
@@ -220,7 +222,7 @@ class Crm:
 
     def render(self, kind: str, item: SimulatedObject, names: Sequence[str]) -> Body:
         """Asked-for properties that exist, and the ones that always come; each a string or null."""
-        wanted = [name for name in (names or DEFAULTS[kind]) if name in PROPERTIES[kind]]
+        wanted = [name for name in (names or DEFAULTS[kind]) if name in self.properties[kind]]
         chosen = sorted({*wanted, *always(kind)})
         body: Body = {
             "id": item.id,
@@ -261,8 +263,7 @@ class Crm:
             if item.id != own_id and (item.values.get("email") or "").casefold() == email.casefold():
                 refuse(409, "CONFLICT", f"Contact already exists. Existing ID: {item.id}")
 
-    @staticmethod
-    def _checked(kind: str, body: Mapping[str, Any]) -> dict[str, str | None]:
+    def _checked(self, kind: str, body: Mapping[str, Any]) -> dict[str, str | None]:
         """Values as text; empty text clears. Raises 400 naming every bad property."""
         given = body.get("properties")
         if not isinstance(given, dict):
@@ -270,7 +271,7 @@ class Crm:
         values: dict[str, str | None] = {}
         problems = []
         for name, raw in given.items():
-            definition = PROPERTIES[kind].get(name)
+            definition = self.properties[kind].get(name)
             text = str(raw).lower() if isinstance(raw, bool) else None if raw in {None, ""} else str(raw)
             code = ""
             if definition is None:

@@ -10,12 +10,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from trunkline.sdk.simulator import bearer
-from trunkline.sdk.simulator_gate import EMPTY_PAGE, AnyRequest
+from trunkline.sdk.simulator_gate import PAGE_FAULT, AnyRequest
 from trunkline.sdk.simulator_oauth import Grant
 from trunkline_connectors.hubspot.simulator_crm import Body, Crm, kind_of
 from trunkline_connectors.hubspot.simulator_errors import invalid, not_found
+from trunkline_connectors.hubspot.simulator_pages import played
 from trunkline_connectors.hubspot.simulator_schema import (
-    PROPERTIES,
     describe,
     read_scopes,
     schema_scopes,
@@ -23,6 +23,7 @@ from trunkline_connectors.hubspot.simulator_schema import (
 )
 from trunkline_connectors.hubspot.simulator_search import SearchBody
 from trunkline_connectors.hubspot.simulator_seed import Portal
+from trunkline_connectors.hubspot.simulator_upsert import upsert_all
 
 _OBJECTS = ("/crm/v3/objects/{name:str}", "/crm/objects/2026-03/{name:str}")
 _PROPERTIES = ("/crm/v3/properties/{name:str}", "/crm/properties/2026-03/{name:str}")
@@ -43,17 +44,22 @@ def crm_routes(crm: Crm, mount: str) -> list[HTTPRouteHandler]:
         query = request.query_params
         names = _asked_properties(request)
         after = str(query.get("after") or "")
-        empty = request.scope.get(EMPTY_PAGE, False)
-        limit = "1" if empty else str(query.get("limit") or "")
+        limit = str(query.get("limit") or "")
         kept = [(k, v) for k, v in query.multi_items() if k != "after"]
         path = f"{mount}{request.scope['path'].rstrip('/')}"
         link = (
             f"{request.url.scheme}://{request.url.netloc}{path}?{urlencode([*kept, ('after', '')])}{{after}}"
         )
-        body = crm.page(
-            grant.account, kind, limit=limit, after=after, names=names, archived=_flag(request), link=link
-        )
-        return Response(_emptied(body, after) if empty else body, headers=headers)
+        archived = _flag(request)
+
+        def read(start: str) -> Body:
+            return crm.page(
+                grant.account, kind, limit=limit, after=start, names=names, archived=archived, link=link
+            )
+
+        body = read(after)
+        fault = request.scope.get(PAGE_FAULT)
+        return Response(played(str(fault), body, after, read) if fault else body, headers=headers)
 
     @post([f"{path}/search" for path in _OBJECTS], status_code=200)
     async def search_objects(request: AnyRequest, name: Name) -> Response[Body]:
@@ -62,9 +68,8 @@ def crm_routes(crm: Crm, mount: str) -> list[HTTPRouteHandler]:
         crm.spend_search(grant)
         asked = await _json(request, SearchBody)
         body = crm.search(grant.account, kind, asked)
-        if request.scope.get(EMPTY_PAGE, False):
-            body = _emptied(body, str(asked.after or ""))
-        return Response(body)
+        fault = request.scope.get(PAGE_FAULT)
+        return Response(played(str(fault), body, str(asked.after or ""), None) if fault else body)
 
     @post([f"{path}/batch/read" for path in _OBJECTS], status_code=200)
     async def batch_read(request: AnyRequest, name: Name) -> Response[Body]:
@@ -72,6 +77,13 @@ def crm_routes(crm: Crm, mount: str) -> list[HTTPRouteHandler]:
         grant, headers = admitted(request, read_scopes(kind))
         asked = await _json(request, dict[str, Any])
         status, body = crm.batch_read(grant.account, kind, asked, archived=_flag(request))
+        return Response(body, status_code=status, headers=headers)
+
+    @post([f"{path}/batch/upsert" for path in _OBJECTS], status_code=200)
+    async def batch_upsert(request: AnyRequest, name: Name) -> Response[Body]:
+        kind = kind_of(name)
+        grant, headers = admitted(request, write_scopes(kind))
+        status, body = upsert_all(crm, grant.account, kind, await _json(request, dict[str, Any]))
         return Response(body, status_code=status, headers=headers)
 
     @get([f"{path}/{{object_id:str}}" for path in _OBJECTS])
@@ -110,6 +122,7 @@ def crm_routes(crm: Crm, mount: str) -> list[HTTPRouteHandler]:
         list_objects,
         search_objects,
         batch_read,
+        batch_upsert,
         get_object,
         create_object,
         update_object,
@@ -123,7 +136,7 @@ def property_routes(crm: Crm) -> list[HTTPRouteHandler]:
         kind = kind_of(name)
         grant = crm.admit(bearer(request), schema_scopes(kind))
         headers = crm.spend(grant)
-        definitions = [] if _flag(request) else list(PROPERTIES[kind].values())
+        definitions = [] if _flag(request) else list(crm.properties[kind].values())
         results = [describe(kind, definition, order) for order, definition in enumerate(definitions)]
         return Response({"results": results}, headers=headers)
 
@@ -132,11 +145,11 @@ def property_routes(crm: Crm) -> list[HTTPRouteHandler]:
         kind = kind_of(name)
         grant = crm.admit(bearer(request), schema_scopes(kind))
         headers = crm.spend(grant)
-        definition = PROPERTIES[kind].get(property_name)
+        definition = crm.properties[kind].get(property_name)
         if definition is None:
             not_found(f"Property {property_name[:100]} does not exist")
         return Response(
-            describe(kind, definition, list(PROPERTIES[kind]).index(property_name)), headers=headers
+            describe(kind, definition, list(crm.properties[kind]).index(property_name)), headers=headers
         )
 
     return [list_properties, get_property]
@@ -183,9 +196,3 @@ async def _json(request: AnyRequest, shape: type[_Shape]) -> _Shape:
         return msgspec.json.decode(await request.body(), type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         invalid(f"Invalid input JSON: {error}", "INVALID_JSON")
-
-
-def _emptied(body: Body, after: str) -> Body:
-    """No results, but a next page at the same place under another cursor: nothing is lost by going on."""
-    cursor = f"0{after or '0'}"[-18:]
-    return {**body, "results": [], "paging": {"next": {"after": cursor}}}

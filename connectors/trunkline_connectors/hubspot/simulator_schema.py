@@ -8,7 +8,7 @@ from trunkline.sdk.simulator import ObjectType
 
 PropertyType = Literal["string", "number", "date", "datetime", "enumeration", "bool"]
 
-CONTACTS, COMPANIES, DEALS, TICKETS = "contacts", "companies", "deals", "tickets"
+CONTACTS, COMPANIES, DEALS, TICKETS, NOTES = "contacts", "companies", "deals", "tickets", "notes"
 
 OBJECT_TYPES = (
     ObjectType(CONTACTS, "Contact", "Contacts"),
@@ -24,6 +24,8 @@ ALIASES = {
     "0-2": COMPANIES,
     "0-3": DEALS,
     "0-5": TICKETS,
+    "notes": NOTES,
+    "0-46": NOTES,
 }
 """Names in paths, object type ids included (only 0-3 is in the published routes)."""
 
@@ -98,6 +100,7 @@ MODIFIED = {
     COMPANIES: "hs_lastmodifieddate",
     DEALS: "hs_lastmodifieddate",
     TICKETS: "hs_lastmodifieddate",
+    NOTES: "hs_lastmodifieddate",
 }
 """The property that holds the time of the last change."""
 
@@ -113,6 +116,7 @@ DEFAULTS = {
         "hs_ticket_priority",
         "subject",
     ),
+    NOTES: ("hs_note_body", "hs_timestamp"),
 }
 """What comes back without `properties`, besides the system ones (recorded for companies and tickets)."""
 
@@ -188,6 +192,7 @@ _ALL: dict[str, tuple[PropertyDef, ...]] = {
         _number("amount", "Amount", "In the deal's currency."),
         _choice("deal_currency_code", "Currency", EUR="Euro", USD="US Dollar", GBP="Pound", JPY="Yen"),
         PropertyDef("closedate", "Close Date", "datetime", "date"),
+        _text("hubspot_owner_id", "Deal owner", "Id of a person in the account."),
         _choice("pipeline", "Pipeline", default="Sales Pipeline", renewals="Renewals"),
         _choice(
             "dealstage",
@@ -225,6 +230,13 @@ _ALL: dict[str, tuple[PropertyDef, ...]] = {
         ),
         _choice("source_type", "Source", CHAT="Chat", EMAIL="Email", FORM="Form", PHONE="Phone"),
         PropertyDef("closed_date", "Close date", "datetime", "date", read_only=True),
+        _text("hubspot_owner_id", "Ticket owner", "Id of a person in the account."),
+    ),
+    NOTES: (
+        *_system("hs_lastmodifieddate"),
+        _long("hs_note_body", "Note body"),
+        PropertyDef("hs_timestamp", "Activity date", "datetime", "date"),
+        _text("hubspot_owner_id", "Owner", "Id of a person in the account."),
     ),
 }
 
@@ -239,10 +251,14 @@ def always(kind: str) -> tuple[str, ...]:
 
 
 def read_scopes(kind: str) -> tuple[str, ...]:
+    if kind == NOTES:
+        return ("crm.objects.contacts.read",)
     return ("tickets",) if kind == TICKETS else (f"crm.objects.{kind}.read",)
 
 
 def write_scopes(kind: str) -> tuple[str, ...]:
+    if kind == NOTES:
+        return ("crm.objects.contacts.write",)
     return ("tickets",) if kind == TICKETS else (f"crm.objects.{kind}.write",)
 
 

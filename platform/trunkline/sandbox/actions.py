@@ -2,6 +2,9 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from trunkline.sdk.simulator import ObjectType, Simulator
 from trunkline.sdk.simulator_faults import FAULT_WORDS, Fault, FaultKind, FaultRefusedError
@@ -21,7 +24,7 @@ class Actions:
         self._store = simulator.store
 
     def create(
-        self, account: str, object_type: str, count: int = 1, values: Mapping[str, str | None] | None = None
+        self, account: str, object_type: str, count: int = 1, values: Mapping[str, Any] | None = None
     ) -> list[str]:
         """Ids of the new records; sample values where none are given."""
         self._known(account, object_type)
@@ -30,7 +33,7 @@ class Actions:
         made = []
         for _ in range(count):
             chosen = values or self._simulator.sample(object_type, len(self._store.ledger) + 1)
-            made.append(self._store.create(account, object_type, chosen).id)
+            made.append(self._public(object_type, self._store.create(account, object_type, chosen).id))
         return made
 
     def change(
@@ -39,7 +42,7 @@ class Actions:
         object_type: str,
         count: int = 1,
         ids: Sequence[str] = (),
-        values: Mapping[str, str | None] | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> list[str]:
         """Ids of the records that are different now: the named ones, or any `count` live ones."""
         chosen = self._chosen(account, object_type, count, ids)
@@ -51,14 +54,34 @@ class Actions:
             new = values or self._simulator.touch(object_type, item, before + 1)
             self._store.update(account, object_type, object_id, new)
             if len(self._store.ledger) > before:
-                changed.append(object_id)
+                changed.append(self._public(object_type, object_id))
         return changed
 
     def archive(self, account: str, object_type: str, count: int = 1, ids: Sequence[str] = ()) -> list[str]:
         chosen = self._chosen(account, object_type, count, ids)
         for object_id in chosen:
             self._store.archive(account, object_type, object_id)
-        return chosen
+        return [self._public(object_type, object_id) for object_id in chosen]
+
+    def make_key(self, account: str, scopes: Sequence[str] = ()) -> str:
+        if not self._simulator.keys:
+            raise ControlError("Accounts of this provider have no API keys.")
+        self._account(account)
+        unknown = [scope[:50] for scope in scopes if scope not in self._simulator.scopes]
+        if unknown:
+            raise ControlError(f"There is no scope {', '.join(unknown)}.")
+        return self._simulator.oauth.make_key(account, scopes)
+
+    def as_before(self, account: str, object_type: str, object_id: str, name: str, text: str) -> Any:
+        """What a person typed, as the kind of value that the record's field holds now."""
+        chosen = self._chosen(account, object_type, 1, [object_id])
+        before = self._store.get(account, object_type, chosen[0]).values.get(name)
+        if not text or before is None or isinstance(before, str):
+            return text or None
+        try:
+            return msgspec.json.decode(text, type=type(before))
+        except msgspec.DecodeError as error:
+            raise ControlError(f"{name[:50]} holds JSON of another kind: {error}") from error
 
     def revoke(self, grant_id: str) -> None:
         if not self._simulator.oauth.revoke_grant(grant_id):
@@ -108,12 +131,18 @@ class Actions:
         raise ControlError(f"object must be one of {known}.")
 
     def _known(self, account: str, object_type: str) -> None:
+        self._account(account)
+        self.type_of(object_type)
+
+    def _account(self, account: str) -> None:
         if account not in {item.id for item in self._simulator.accounts}:
             known = ", ".join(item.id for item in self._simulator.accounts)
             raise ControlError(f"account must be one of {known}.")
-        self.type_of(object_type)
 
-    def _fits(self, object_type: str, values: Mapping[str, str | None] | None) -> None:
+    def _public(self, object_type: str, object_id: str) -> str:
+        return self._simulator.public_id(object_type, object_id)
+
+    def _fits(self, object_type: str, values: Mapping[str, Any] | None) -> None:
         known = self._simulator.fields(object_type)
         for name in values or ():
             if known and name not in known:
@@ -123,7 +152,8 @@ class Actions:
         self._known(account, object_type)
         if ids:
             _bounded(len(ids))
-            for object_id in ids:
+            own = [self._simulator.own_id(object_type, object_id) for object_id in ids]
+            for object_id in own:
                 try:
                     item = self._store.get(account, object_type, object_id)
                 except UnknownObjectError:
@@ -132,7 +162,7 @@ class Actions:
                     ) from None
                 if item.archived_at is not None:
                     raise ControlError(f"Record {object_id[:50]} is archived.")
-            return list(dict.fromkeys(ids))
+            return list(dict.fromkeys(own))
         _bounded(count)
         live = [item.id for item in self._store.walk(account, object_type)]
         if len(live) < count:

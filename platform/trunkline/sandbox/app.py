@@ -16,6 +16,7 @@ from trunkline.sandbox.actions import ControlError
 from trunkline.sandbox.control_api import control_api, refused
 from trunkline.sandbox.control_page import control_page, templates
 from trunkline.sandbox.guard import PAGE_HEADERS
+from trunkline.sandbox.hook_sender import HookSender
 from trunkline.sdk.simulator import KeptState, Simulator
 from trunkline.sdk.simulator_consent import PAGES as SIMULATOR_PAGES
 from trunkline.sdk.simulator_oauth import AuthorizationPageError, AuthorizationRedirectError
@@ -23,7 +24,12 @@ from trunkline.sdk.simulator_oauth import AuthorizationPageError, AuthorizationR
 SAVE_SECONDS = 1.0
 
 
-def create_sandbox(simulators: Sequence[Simulator], *, state_dir: Path | None = None) -> Litestar:
+def create_sandbox(
+    simulators: Sequence[Simulator],
+    *,
+    state_dir: Path | None = None,
+    senders: Sequence[HookSender] = (),
+) -> Litestar:
     """One app; each simulator's API lies under `/{name}`, its control under `/{name}/_control`.
 
     With `state_dir`, grants, tokens and changed records outlive the process (one file a simulator, mode
@@ -60,9 +66,19 @@ def create_sandbox(simulators: Sequence[Simulator], *, state_dir: Path | None = 
             for simulator in simulators:
                 save(simulator, state_dir)
 
+    @contextlib.asynccontextmanager
+    async def delivering(_: Litestar) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(sender.run(), name="hooks") for sender in senders]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     return Litestar(
         route_handlers=[index, healthz, style, *(_mount(simulator) for simulator in simulators)],
-        lifespan=[kept],
+        lifespan=[kept, delivering],
         openapi_config=None,
     )
 

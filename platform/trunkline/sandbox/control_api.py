@@ -26,7 +26,7 @@ class RecordsIn(msgspec.Struct, forbid_unknown_fields=True):
     object: str
     count: int = 1
     ids: list[str] = []
-    values: dict[str, str | None] | None = None
+    values: dict[str, Any] | None = None
 
 
 class FaultIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,6 +59,11 @@ class AuthorizeIn(msgspec.Struct, forbid_unknown_fields=True):
     account: str
     query: dict[str, str]
     optional: list[str] = []
+
+
+class KeyIn(msgspec.Struct, forbid_unknown_fields=True):
+    account: str
+    scopes: list[str] = []
 
 
 class GrantOut(msgspec.Struct):
@@ -206,9 +211,14 @@ def control_api(simulator: Simulator) -> list[HTTPRouteHandler]:
         begun = simulator.oauth.begin(asked.query)
         return {"location": simulator.oauth.approve(begun.id, asked.account, asked.optional)}
 
+    @post(f"{API}/keys", guards=[same_origin])
+    async def make_key(request: AnyRequest) -> dict[str, str]:
+        asked = await _body(request, KeyIn)
+        return {"key": actions.make_key(asked.account, asked.scopes)}
+
     return [
         state, requests, ledger, create, change, archive, revoke, expire, add_fault, clear_faults,
-        change_setting, register, authorize,
+        change_setting, register, authorize, make_key,
     ]  # fmt: skip
 
 

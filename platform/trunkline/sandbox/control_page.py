@@ -17,11 +17,18 @@ from trunkline.sandbox.guard import PAGE_HEADERS, same_origin
 from trunkline.sdk.simulator import Simulator
 from trunkline.sdk.simulator_faults import FAULT_WORDS
 from trunkline.sdk.simulator_gate import AnyRequest
+from trunkline.sdk.simulator_oauth import KEY_CLIENT
 from trunkline.sdk.simulator_store import LedgerEntry
 
 PAGES = Path(__file__).parent / "pages"
 _SHOWN = 12
-_PAST = {"created": "Created", "updated": "Changed", "archived": "Archived", "restored": "Restored"}
+_PAST = {
+    "created": "Created",
+    "updated": "Changed",
+    "archived": "Archived",
+    "restored": "Restored",
+    "purged": "Purged",
+}
 
 templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(PAGES),
@@ -127,8 +134,9 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
     def change_one(form: Form) -> str:
         if not form.get("id") or not form.get("property"):
             raise ControlError("Give the record's ID and the name of the field.")
-        values = {form["property"]: form.get("value") or None}
-        ids = actions.change(form.get("account", ""), form.get("object", ""), 1, [form["id"]], values)
+        where = (form.get("account", ""), form.get("object", ""))
+        value = actions.as_before(*where, form["id"], form["property"], form.get("value", ""))
+        ids = actions.change(*where, 1, [form["id"]], {form["property"]: value})
         return said("Changed", form, ids) if ids else "The record already had this value; nothing changed."
 
     def archive_one(form: Form) -> str:
@@ -141,8 +149,15 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
         )
 
     def revoke(form: Form) -> str:
+        grant = simulator.oauth.grants.get(form.get("grant", ""))
         actions.revoke(form.get("grant", ""))
+        if grant is not None and grant.client_id == KEY_CLIENT:
+            return "The API key was taken back: it does not work any more."
         return "The app was removed from the account: none of its tokens works any more."
+
+    def make_key(form: Form) -> str:
+        key = actions.make_key(form.get("account", ""))
+        return f"Copy the new key now, it is not shown again: {key}"
 
     def expire(form: Form) -> str:
         count = actions.expire(form.get("grant") or None)
@@ -169,6 +184,7 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
         "change_one": change_one,
         "archive_one": archive_one,
         "revoke": revoke,
+        "make_key": make_key,
         "expire": expire,
         "trouble": trouble,
         "clear": clear,
@@ -191,7 +207,7 @@ def _line(simulator: Simulator, entry: LedgerEntry) -> dict[str, object]:
         "at": entry.at,
         "verb": _PAST[entry.change],
         "type": entry.object_type,
-        "id": entry.object_id,
+        "id": simulator.public_id(entry.object_type, entry.object_id),
         "account": entry.account,
         "label": simulator.label(entry.object_type, entry.after)[:80],
         "fields": ", ".join(differing[:4]) if entry.change == "updated" else "",

@@ -18,6 +18,8 @@ class DemoSecrets(msgspec.Struct, kw_only=True):
     """Of Trunkline's registration at every simulator."""
     api_key: str = ""
     """Of the demo product; made by the seed."""
+    hooks: dict[str, str] = {}
+    """Connector -> address of its app's webhooks, as one would enter it at the provider; made by the seed."""
 
 
 def demo_secrets(settings: Settings) -> DemoSecrets:

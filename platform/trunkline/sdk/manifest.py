@@ -1,40 +1,70 @@
-"""What a connector is: data. A manifest is TOML, read into these structs.
+"""What a connector is: data. A manifest is TOML, read into these structs and those of its parts.
 
-A pointer is a dotted path into a JSON document ("paging.next.after"). A template is a JSON value in which a
-string that is exactly "{name}" is replaced: {page_size}, {cursor}, {since_ms}, {since_iso}, {properties} (a
-list in a body, comma-joined in a query). A key whose replacement is absent is dropped.
+`trunkline.sdk.authentication`, `limits`, `streams`, `actions` say what each part means; `pointers` and
+`streams` what pointers and templates are. The published JSON Schema is made from here
+(`trunkline connector schema`).
 """
 
 import tomllib
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from trunkline.kernel.egress import check_hosts
+from trunkline.sdk.actions import Action, Refusals
+from trunkline.sdk.authentication import ApiKey, Auth, Basic, ClientCredentials, Input, OAuth2
+from trunkline.sdk.defaults import spread
+from trunkline.sdk.limits import FailureRule, Rate, RateHeaders
+from trunkline.sdk.pointers import point
+from trunkline.sdk.streams import (
+    Deletions,
+    Discovery,
+    Events,
+    Field,
+    Flag,
+    Incremental,
+    Paginator,
+    Read,
+    StreamSpec,
+)
+from trunkline.sdk.webhooks import Webhooks
+
+__all__ = [
+    "Account",
+    "Action",
+    "ApiKey",
+    "Auth",
+    "Basic",
+    "ClientCredentials",
+    "Deletions",
+    "Discovery",
+    "Events",
+    "FailureRule",
+    "Field",
+    "Flag",
+    "Incremental",
+    "Input",
+    "Manifest",
+    "ManifestError",
+    "OAuth2",
+    "Paginator",
+    "Rate",
+    "RateHeaders",
+    "Read",
+    "StreamSpec",
+    "SuggestedMapping",
+    "SuggestedRecipe",
+    "Webhooks",
+    "load_manifest",
+    "point",
+    "read_manifest",
+]
 
 
 class ManifestError(Exception):
     """A manifest that cannot be used; the message names the file and the field."""
-
-
-class OAuth2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    authorize_url: str
-    token_url: str
-    revoke_url: str | None = None
-    introspect_url: str | None = None
-    scopes: tuple[str, ...]
-    scope_separator: str = " "
-    scope_words: dict[str, str] = {}
-    """What a scope lets us do, in the customer's words."""
-    pkce: bool = True
-    client_auth: Literal["client_secret_post", "client_secret_basic"] = "client_secret_post"
-    issuer: str | None = None
-    """Where the provider's answers carry `iss` (RFC 9207): what it must be, to the letter."""
-    rotates: bool = True
-    """Whether a refresh may end the refresh token it was made with; False only where the provider says so."""
-    refresh_ahead_seconds: int = 300
-    """Refresh when less than this is left of an access token."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,104 +72,50 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     path: str
     id: str
-    """Pointer."""
+    """Pointer into the answer; or "{name}", a value of the connection: "{subdomain}"."""
     label: str
-    """Pointer; shown to people."""
-
-
-class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """At most `requests` in `seconds`, for each connection. `bucket` names what counts together."""
-
-    bucket: str
-    requests: int
-    seconds: float
-
-
-class Paginator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    kind: Literal["cursor"] = "cursor"
-    next: str
-    """Pointer to the next page's cursor; absent or null on the last page."""
-
-
-class Read(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to read a stream, page by page."""
-
-    method: Literal["GET", "POST"] = "GET"
-    path: str
-    query: dict[str, Any] = {}
-    body: dict[str, Any] | None = None
-    """Template of a JSON body."""
-    records: str
-    """Pointer to the page's list of documents."""
-    total: str | None = None
-    """Pointer to how many there are in all."""
-    page_size: int
-    paginator: Paginator
-    bucket: str = "default"
-    cap: int | None = None
-    """Results after which the provider stops; the read re-anchors on the last resume value."""
-
-
-class Incremental(Read, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Only what changed since; sorted ascending by the stream's `modified`."""
-
-    overlap_seconds: int = 0
-    """Read again this far back: the provider's index lags."""
-
-
-class Deletions(Read, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A pass that lists what is gone."""
-
-    at: str | None = None
-    """Pointer to the time of the deletion."""
-
-
-class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    label: str
-    type: Literal["string", "number", "boolean", "datetime", "date", "enum", "json"] = "string"
-
-
-class Discovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the provider lists an account's own fields."""
-
-    path: str
-    records: str
-    name: str
-    label: str
-    type: str
-    """Pointer to the provider's word for the type; `types` says what it means."""
-    types: dict[str, str] = {}
-
-
-class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    label: str
-    description: str = ""
+    """Likewise; shown to people."""
     scopes: tuple[str, ...] = ()
-    id: str = "id"
-    """Pointer to the record's id."""
-    modified: str | None = None
-    """Pointer to the time of the last change."""
-    values: str = ""
-    """Pointer to the object that holds the fields by name; empty: the document itself."""
-    fields: tuple[Field, ...]
-    """Fields always asked for. Others can be discovered and asked for when a recipe uses them."""
-    discovery: Discovery | None = None
-    list: Read
-    incremental: Incremental | None = None
-    deletions: Deletions | None = None
-    freshness_seconds: int = 900
+    """That this call alone needs."""
+    source: Literal["call", "token"] = "call"
+    """token: `id` and `label` point into the answer that brought the token."""
+    bucket: str = "default"
+    cost: int = 1
 
-    @property
-    def field_names(self) -> tuple[str, ...]:
-        return tuple(field.name for field in self.fields)
+
+class Api(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The version of the provider's API that this connector speaks: {api_version} in templates."""
+
+    version: str
+    ends: date | None = None
+    """When the provider stops answering it, where it says."""
+    source: str = ""
+    """Where that was read."""
+    no_end_announced: date | None = None
+    """The day on which `source` was last looked through, and named no end."""
+    warning_headers: tuple[str, ...] = ()
+    """Headers of this provider's own by which answers warn, besides Deprecation and Sunset."""
+
+    def __post_init__(self) -> None:
+        if self.no_end_announced is not None and (self.ends is not None or not self.source):
+            raise ValueError("no_end_announced needs a source, and stands instead of ends")
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What no machine can see. Rule -> why it does not apply, or what shows that it is met."""
+
+    exempt: dict[str, str] = {}
+    done: dict[str, str] = {}
+    todo: dict[str, str] = {}
 
 
 class SuggestedMapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: str
     field: str | None = None
     expression: str | None = None
+    table: dict[str, str] = {}
+    """Of a `field`: the provider's value -> the model's; any other value gives none. It becomes an
+    expression, which a customer can edit."""
 
 
 class SuggestedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,16 +126,14 @@ class SuggestedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     model: str
     schedule_seconds: int = 60
     filter: str | None = None
-    mappings: tuple[SuggestedMapping, ...]
+    fields: dict[str, str] = {}
+    """Target -> field, where that is all there is to a mapping."""
+    mappings: tuple[SuggestedMapping, ...] = ()
 
-
-class FailureRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A provider's own signs, tried before the general table. `equals`: pointer -> value in the body."""
-
-    status: int | None = None
-    equals: dict[str, str] = {}
-    failure: str
-    """Code of the failure table (`trunkline.resilience`)."""
+    @property
+    def all_mappings(self) -> tuple[SuggestedMapping, ...]:
+        plain = (SuggestedMapping(target=target, field=field) for target, field in self.fields.items())
+        return *plain, *self.mappings
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,23 +143,53 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     category: str
     description: str
     base_url: str
-    """Origin of API calls, without a path at its end."""
+    """Origin of API calls, without a path at its end; may hold {placeholders}, or be one alone."""
     hosts: tuple[str, ...]
     """host[:port] that may be called, no other is; or {placeholder}.host, one plain label for it."""
-    auth: OAuth2
+    api: Api | None = None
+    auth: Auth
+    other_auth: tuple[Auth, ...] = ()
+    """Further ways to give access, told apart by their `key`."""
+    headers: dict[str, str] = {}
+    """Sent with every call; templates. One whose value is missing is left out."""
     account: Account
     rates: tuple[Rate, ...]
+    retry_after: str | None = None
+    """Header that says how long to wait after a 429 without Retry-After: seconds, or Unix seconds."""
     correlation: str | None = None
     """Pointer to the id by which the provider's support finds a failed request."""
     failures: tuple[FailureRule, ...] = ()
     streams: tuple[StreamSpec, ...]
+    actions: tuple[Action, ...] = ()
+    refusals: Refusals | None = None
+    """Of a write: which of its values the provider does not accept."""
     recipes: tuple[SuggestedRecipe, ...] = ()
+    webhooks: Webhooks | None = None
+    """None: the provider has no usable ones; its events come out of polling."""
+    quality: Quality = Quality()
+
+    @property
+    def spoken(self) -> str:
+        """The connector in its version, as `Connectors.get` takes it."""
+        return f"{self.name}@{self.version}"
 
     def stream(self, name: str) -> StreamSpec | None:
         return next((stream for stream in self.streams if stream.name == name), None)
 
+    def action(self, name: str) -> Action | None:
+        return next((action for action in self.actions if action.name == name), None)
+
     def recipe(self, key: str) -> SuggestedRecipe | None:
         return next((recipe for recipe in self.recipes if recipe.key == key), None)
+
+    @property
+    def ways(self) -> tuple[Auth, ...]:
+        """All ways to give access, the usual one first."""
+        return self.auth, *self.other_auth
+
+    def way(self, key: str) -> Auth:
+        """By its key; the usual one for a key that is no more."""
+        return next((way for way in self.ways if way.key == key), self.auth)
 
 
 MANIFEST_LIMIT = 256 * 1024
@@ -197,26 +201,25 @@ def load_manifest(path: Path) -> Manifest:
     try:
         with path.open("rb") as file:
             raw = file.read(MANIFEST_LIMIT + 1)
-        if len(raw) > MANIFEST_LIMIT:
-            raise ManifestError(f"{path}: is larger than {MANIFEST_LIMIT} bytes.")
-        manifest = msgspec.convert(tomllib.loads(raw.decode()), Manifest)
-    except RecursionError as error:
-        raise ManifestError(f"{path}: is nested too deeply.") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
         raise ManifestError(f"{path}: {error}") from error
+    return read_manifest(raw, str(path))
+
+
+def read_manifest(raw: bytes, name: str) -> Manifest:
+    """Raises ManifestError, whatever it holds; `name` is for its message."""
+    try:
+        if len(raw) > MANIFEST_LIMIT:
+            raise ManifestError(f"{name}: is larger than {MANIFEST_LIMIT} bytes.")
+        manifest = msgspec.convert(spread(tomllib.loads(raw.decode())), Manifest)
+    except RecursionError as error:
+        raise ManifestError(f"{name}: is nested too deeply.") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{name}: {error}") from error
     except ValueError as error:  # Python converts no number of thousands of digits
-        raise ManifestError(f"{path}: holds a number that cannot be used: {error}") from error
+        raise ManifestError(f"{name}: holds a number that cannot be used: {error}") from error
     try:
         check_hosts(manifest.hosts)
     except ValueError as error:
-        raise ManifestError(f"{path}: hosts: {error}.") from error
+        raise ManifestError(f"{name}: hosts: {error}.") from error
     return manifest
-
-
-def point(document: Any, pointer: str) -> Any:
-    """What a pointer points to; None where the path ends early."""
-    for part in pointer.split(".") if pointer else ():
-        if not isinstance(document, dict):
-            return None
-        document = document.get(part)
-    return document

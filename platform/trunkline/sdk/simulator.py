@@ -5,12 +5,13 @@ sandbox host. State is deterministic by `seed` and `now`; tokens are not: they a
 """
 
 from abc import ABC, abstractmethod
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
-from litestar import Litestar, Response
+from litestar import Litestar, MediaType, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler
@@ -19,6 +20,7 @@ from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_consent import consent_handlers
 from trunkline.sdk.simulator_faults import Faults
 from trunkline.sdk.simulator_gate import AnyRequest, Gate, Reply
+from trunkline.sdk.simulator_hooks import Address, Teller, Webhook, WebhookBook
 from trunkline.sdk.simulator_log import RequestLog
 from trunkline.sdk.simulator_oauth import OAuthClient, OAuthServer, OAuthState
 from trunkline.sdk.simulator_store import LedgerEntry, SimulatedObject, Store
@@ -30,6 +32,8 @@ class Account(msgspec.Struct, frozen=True):
     id: str
     name: str
     detail: str
+    host: str = ""
+    """Of an account that has one of its own ("acme.provider.example")."""
 
 
 class ObjectType(msgspec.Struct, frozen=True):
@@ -53,6 +57,7 @@ class KeptState(msgspec.Struct):
     seed: int
     oauth: OAuthState
     ledger: list[LedgerEntry]
+    webhooks: list[Webhook] = []
 
 
 class RefusedError(Exception):
@@ -69,9 +74,14 @@ class Simulator(ABC):
     name: str
     title: str
     authorize_path: str = "/oauth/authorize"
+    """Empty: there is no consent page; accounts are reached with API keys."""
     scopes: Mapping[str, str]
     """Scope -> what it allows, in words for the consent page."""
     object_types: tuple[ObjectType, ...]
+    keys: bool = False
+    """Whether a person of the account can make API keys, on the control page."""
+    kept_types: ClassVar[frozenset[str]] = frozenset()
+    """Types of which every account has some (its own users)."""
     targets: ClassVar[Mapping[str, str]] = {}
     """Label -> path prefix: what a fault can be limited to."""
 
@@ -81,6 +91,7 @@ class Simulator(ABC):
         self.store = Store(now)
         self.faults = Faults(now)
         self.log = RequestLog(now)
+        self.webhooks = WebhookBook()
         self.oauth = self.make_oauth()
         for client in clients:
             self.oauth.register(client)
@@ -103,14 +114,14 @@ class Simulator(ABC):
 
     @abstractmethod
     def fault_reply(self, kind: str) -> Reply:
-        """The provider's answer for a "429" or "500" fault."""
+        """The provider's answer for a "429", "500" or "error_body" (an error under status 200) fault."""
 
     @abstractmethod
-    def sample(self, object_type: str, number: int) -> dict[str, str | None]:
+    def sample(self, object_type: str, number: int) -> dict[str, Any]:
         """Values of a new object for the control page; the same for the same number."""
 
     @abstractmethod
-    def touch(self, object_type: str, item: SimulatedObject, number: int) -> dict[str, str | None]:
+    def touch(self, object_type: str, item: SimulatedObject, number: int) -> dict[str, Any]:
         """Values that differ from the object's present ones, as if somebody had edited it."""
 
     @abstractmethod
@@ -122,21 +133,46 @@ class Simulator(ABC):
         del object_type
         return frozenset()
 
+    def public_id(self, object_type: str, object_id: str) -> str:
+        """The id as the API and people know it; the store's own are numbers that ascend."""
+        del object_type
+        return object_id
+
+    def own_id(self, object_type: str, public_id: str) -> str:
+        """The store's id behind a public one; of anything else, something that no object has."""
+        del object_type
+        return public_id
+
+    def truth(self, account: str, stream: str) -> frozenset[str] | None:
+        """Ids of the live records that a stream of that name must give; None: it is no type of ours."""
+        if stream not in {kind.name for kind in self.object_types}:
+            return None
+        return frozenset(self.public_id(stream, one.id) for one in self.store.walk(account, stream))
+
+    def teller(self, secret: str, address: Address) -> Teller | None:
+        """How it delivers webhooks; None: not at all. `secret` and `address` are of Trunkline's app there."""
+        del secret, address
+        return None
+
     def redact(self, path: str) -> str:
         """The path as it may be shown and kept; overridden where a provider puts secrets in paths."""
         return path
 
     def settings(self) -> list[Setting]:
         return [
-            Setting("access_seconds", "Lifetime of an access token, in seconds", self.oauth.access_seconds),
+            Setting(
+                "access_seconds",
+                "Lifetime of an access token, in seconds (0: for ever)",
+                self.oauth.access_seconds,
+            ),
             Setting("rotate_refresh", "A refresh returns a new refresh token", self.oauth.rotate_refresh),
         ]
 
     def change_setting(self, name: str, value: int) -> None:
         """Raises KeyError on an unknown name, ValueError with a sentence on a bad value."""
         if name == "access_seconds":
-            if not 1 <= value <= 86_400:
-                raise ValueError("access_seconds must be between 1 and 86,400.")
+            if not 0 <= value <= 86_400:
+                raise ValueError("access_seconds must be between 0 and 86,400.")
             self.oauth.access_seconds = value
         elif name == "rotate_refresh":
             self.oauth.rotate_refresh = bool(value)
@@ -171,30 +207,63 @@ class Simulator(ABC):
         return self.asgi()
 
     @property
-    def revision(self) -> tuple[int, int]:
+    def revision(self) -> tuple[int, int, int]:
         """Differs whenever there is something new to keep."""
-        return len(self.store.ledger), self.oauth.revision
+        return len(self.store.ledger), self.oauth.revision, self.webhooks.revision
 
     def keep(self) -> KeptState:
-        return KeptState(self.seed, self.oauth.dump(), list(self.store.ledger))
+        return KeptState(self.seed, self.oauth.dump(), list(self.store.ledger), self.webhooks.dump())
 
     def take_up(self, kept: KeptState) -> bool:
         """False, and nothing taken, if the state grew on another seed or this one has moved on."""
         if kept.seed != self.seed or self.store.ledger:
             return False
         self.oauth.load(kept.oauth)
+        self.webhooks.load(kept.webhooks)
         self.store.replay(kept.ledger)
         return True
 
-    def _unforeseen(self, error: HTTPException) -> Response[dict[str, object]]:
+    def _unforeseen(self, error: HTTPException) -> Response[Any]:
         return _respond(self.error_reply(error.status_code, error.detail))
 
 
-def _respond(reply: Reply) -> Response[dict[str, object]]:
-    return Response(reply.body, status_code=reply.status, headers=reply.headers)
+def _respond(reply: Reply) -> Response[Any]:
+    media = MediaType.TEXT if reply.body is None or isinstance(reply.body, str) else MediaType.JSON
+    return Response(
+        "" if reply.body is None else reply.body,
+        status_code=reply.status,
+        headers=reply.headers,
+        media_type=media,
+    )
 
 
 def bearer(request: AnyRequest) -> str:
     """The token of an Authorization header, or the empty string."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def basic(request: AnyRequest) -> tuple[str, str]:
+    """User and password of an Authorization header, empty without one that can be read."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = b64decode(given.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return user, password
+
+
+async def token_form(request: AnyRequest) -> dict[str, str]:
+    """A token request's fields, sent as a form or as JSON; the client's own by HTTP Basic or among them."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
+        try:
+            given = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        except msgspec.DecodeError:
+            given = {}
+    else:
+        given = dict(await request.form())
+    form = {name: str(value) for name, value in given.items()}
+    user, password = basic(request)
+    return {**form, "client_id": user, "client_secret": password} if user else form

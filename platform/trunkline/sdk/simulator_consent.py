@@ -1,6 +1,6 @@
 """The authorize page that every simulated OAuth provider shares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
-from trunkline.sdk.simulator_gate import AnyRequest
+from trunkline.sdk.simulator_gate import HOST, AnyRequest
 from trunkline.sdk.simulator_oauth import (
     AuthorizationPageError,
     AuthorizationRedirectError,
@@ -45,6 +45,8 @@ class AccountCard(Protocol):
     def name(self) -> str: ...
     @property
     def detail(self) -> str: ...
+    @property
+    def host(self) -> str: ...
 
 
 class Consenting(Protocol):
@@ -58,7 +60,14 @@ class Consenting(Protocol):
 
 
 def consent_handlers(simulator: Consenting) -> list[HTTPRouteHandler]:
-    """GET and POST of the authorize page, and the style sheet it needs."""
+    """GET and POST of the authorize page, and the style sheet it needs; only that where there is no page."""
+
+    @get("/_static/simulator.css", media_type="text/css", sync_to_thread=False)
+    def style() -> str:
+        return (PAGES / "simulator.css").read_text(encoding="utf-8")
+
+    if not simulator.authorize_path:
+        return [style]
 
     @get(simulator.authorize_path)
     async def authorize(request: AnyRequest) -> Response[str] | Redirect:
@@ -68,7 +77,13 @@ def consent_handlers(simulator: Consenting) -> list[HTTPRouteHandler]:
             return _page("simulator_refused.html", simulator, {"message": str(error)}, 400)
         except AuthorizationRedirectError as error:
             return Redirect(error.location, status_code=302)
-        return _page("simulator_consent.html", simulator, _context(simulator, asked))
+        host = request.scope.get(HOST)
+        accounts = [item for item in simulator.accounts if not host or item.host in {"", host}]
+        if not accounts:
+            return _page(
+                "simulator_refused.html", simulator, {"message": "No account has this address."}, 404
+            )
+        return _page("simulator_consent.html", simulator, _context(simulator, asked, accounts))
 
     @post(simulator.authorize_path)
     async def decide(request: AnyRequest) -> Response[str] | Redirect:
@@ -86,21 +101,19 @@ def consent_handlers(simulator: Consenting) -> list[HTTPRouteHandler]:
         except AuthorizationPageError as error:
             return _page("simulator_refused.html", simulator, {"message": str(error)}, 400)
 
-    @get("/_static/simulator.css", media_type="text/css", sync_to_thread=False)
-    def style() -> str:
-        return (PAGES / "simulator.css").read_text(encoding="utf-8")
-
     return [authorize, decide, style]
 
 
-def _context(simulator: Consenting, asked: AuthorizationRequest) -> dict[str, object]:
+def _context(
+    simulator: Consenting, asked: AuthorizationRequest, accounts: Sequence[AccountCard]
+) -> dict[str, object]:
     words = simulator.oauth.scopes
     return {
         "asked": asked,
         "app": asked.client.name or asked.client.client_id,
         "host": urlsplit(asked.redirect_uri).netloc,
-        "accounts": simulator.accounts,
-        "scopes": [(scope, words[scope]) for scope in asked.scopes],
+        "accounts": accounts,
+        "scopes": [(scope, words.get(scope, scope)) for scope in asked.scopes],
         "optional": [(scope, words[scope]) for scope in asked.optional],
     }
 

@@ -2,20 +2,36 @@
 
 from collections import deque
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Literal
 
 import msgspec
 
 from trunkline.sdk.simulator_clock import Now
 
-FaultKind = Literal["429", "500", "latency", "truncated", "empty"]
+FaultKind = Literal[
+    "429", "500", "latency", "truncated", "empty", "error_body", "void", "cursor", "loop", "twice", "stale",
+    "overlap", "resorted", "big", "lost",
+]  # fmt: skip
+PAGE_FAULTS = frozenset({"empty", "void", "cursor", "loop", "twice", "stale", "overlap", "resorted", "big"})
+"""Those that a list route itself must play; one that does not know how answers as ever."""
 
 FAULT_WORDS: dict[FaultKind, str] = {
     "429": "Too many requests (429)",
     "500": "Server error (500)",
     "latency": "Slow answers",
     "truncated": "JSON cut off in the middle",
+    "lost": "Answer to a change lost on its way",
     "empty": "Empty page",
+    "error_body": "An error inside a success (200)",
+    "void": "Empty page that claims to be the last",
+    "cursor": "Cursor no longer valid (410)",
+    "loop": "Next page leads back to the beginning",
+    "twice": "Every record twice, in an older form too",
+    "stale": "Every record in an older form",
+    "overlap": "Page repeats the end of the one before",
+    "resorted": "Order of the list turned round",
+    "big": "Page bigger than asked for",
 }
 
 
@@ -73,18 +89,29 @@ class Faults:
         self._active.clear()
         return count
 
+    def lost(self, path: str) -> Fault | None:
+        """What loses the answer of this request, should it change something; counted by `strike`."""
+        self._drop_ended()
+        return next((one for one in self._active if one.kind == "lost" and path.startswith(one.path)), None)
+
+    @staticmethod
+    def strike(fault: Fault) -> None:
+        fault.hits += 1
+        if fault.left is not None:
+            fault.left -= 1
+
     def take(self, path: str) -> list[Fault]:
         """What strikes this request: any latency, and at most one of the others. Each is counted."""
         self._drop_ended()
         struck: list[Fault] = []
         failing = False
         for fault in self._active:
-            if not path.startswith(fault.path) or (failing and fault.kind != "latency"):
+            if fault.kind == "lost" or not path.startswith(fault.path):
+                continue
+            if failing and fault.kind != "latency":
                 continue
             failing = failing or fault.kind != "latency"
-            fault.hits += 1
-            if fault.left is not None:
-                fault.left -= 1
+            self.strike(fault)
             struck.append(fault)
         return struck
 
@@ -115,6 +142,12 @@ class RateWindow:
 
     def remaining(self, key: str) -> int:
         return self.limit - len(self._within(key))
+
+    def resets_in(self, key: str) -> int:
+        """Whole seconds until the oldest request that counts no longer does; at least 1."""
+        seen = self._within(key)
+        left = (seen[0] - self._now()).total_seconds() + self.seconds if seen else self.seconds
+        return max(1, ceil(left))
 
     def recent(self, key: str, seconds: float) -> int:
         """Admitted in the last `seconds`, no longer than the window."""

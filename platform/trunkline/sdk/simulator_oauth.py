@@ -12,6 +12,8 @@ import msgspec
 
 from trunkline.sdk.simulator_clock import Now
 
+KEY_CLIENT = "API key"
+"""Stands as the client of a grant that a person made as a key; no app can have a space in its id."""
 CODE_SECONDS = 600
 """Longest lifetime RFC 6749 (4.1.2) recommends for a code; the consent page's form lives as long."""
 
@@ -53,7 +55,7 @@ class Grant(msgspec.Struct):
 class Token(msgspec.Struct):
     grant_id: str
     expires_at: datetime | None
-    """None: does not expire (refresh tokens)."""
+    """None: does not expire (refresh tokens, keys, and access tokens where `access_seconds` is 0)."""
 
 
 class OAuthState(msgspec.Struct):
@@ -118,7 +120,10 @@ def _opaque(prefix: str, size: int) -> str:
 class OAuthServer:
     """Clients, consents, grants and tokens of one simulated provider.
 
-    `rotate_refresh` makes each refresh return a new refresh token and ends the old one.
+    `rotate_refresh` makes each refresh return a new refresh token and ends the old one, with
+    `rotation_ends_access` the grant's older access tokens too; `refresh_seconds` without use end a refresh
+    token. `default_scopes` are what an app asks for that names none, where they are chosen at the provider;
+    with `any_scope`, scopes that do not exist are granted, and open nothing.
     """
 
     def __init__(
@@ -128,16 +133,26 @@ class OAuthServer:
         *,
         access_seconds: int = 3600,
         always: Collection[str] = (),
+        default_scopes: Collection[str] = (),
         pkce_required: bool = False,
         rotate_refresh: bool = False,
+        rotation_ends_access: bool = False,
+        refresh_seconds: int | None = None,
+        code_seconds: int = CODE_SECONDS,
+        any_scope: bool = False,
         new_token: Callable[[str], str] | None = None,
     ) -> None:
         self._now = now
         self.scopes = scopes
         self.always = tuple(always)
+        self.default_scopes = tuple(default_scopes)
         self.access_seconds = access_seconds
         self.pkce_required = pkce_required
         self.rotate_refresh = rotate_refresh
+        self.rotation_ends_access = rotation_ends_access
+        self.refresh_seconds = refresh_seconds
+        self.code_seconds = code_seconds
+        self.any_scope = any_scope
         self.issuer = ""
         """Sent as `iss` with every answer (RFC 9207), unless empty."""
         self._new_token = new_token or (lambda kind: _opaque(f"{kind}-", 48))
@@ -170,7 +185,7 @@ class OAuthServer:
                 "The redirect_uri is not one of those registered for this app; it must match exactly."
             )
         state = query.get("state")
-        required = tuple(dict.fromkeys(query.get("scope", "").split()))
+        required = tuple(dict.fromkeys(query.get("scope", "").split())) or self.default_scopes
         optional = tuple(
             s for s in dict.fromkeys(query.get("optional_scope", "").split()) if s not in required
         )
@@ -178,7 +193,7 @@ class OAuthServer:
         refused = ""
         if query.get("response_type", "code") != "code":
             refused = "unsupported_response_type"
-        elif not required or any(scope not in self.scopes for scope in required):
+        elif not required or any(scope not in self.scopes for scope in required if not self.any_scope):
             refused = "invalid_scope"
         elif (challenge is None and self.pkce_required) or (
             challenge is not None and query.get("code_challenge_method") != "S256"
@@ -205,7 +220,7 @@ class OAuthServer:
         request = self._decide(request_id)
         code = _opaque("", 24)
         scopes = (*request.scopes, *(scope for scope in request.optional if scope in optional))
-        expires_at = self._now() + timedelta(seconds=CODE_SECONDS)
+        expires_at = self._now() + timedelta(seconds=self.code_seconds)
         self._codes[code] = _Code(request, account, scopes, expires_at)
         return self._answer(request.redirect_uri, {"code": code}, request.state)
 
@@ -239,6 +254,11 @@ class OAuthServer:
         self.token_calls[known_client, known_kind, "ok"] += 1
         return issued
 
+    def redirect_of(self, code: str) -> str | None:
+        """What a code was made for, of providers that do not ask for it again."""
+        held = self._codes.get(code)
+        return held.request.redirect_uri if held else None
+
     def authenticate(self, token: str) -> Grant:
         """The grant of an access token; raises TokenInvalidError or TokenExpiredError."""
         held = self._access.get(token)
@@ -247,6 +267,26 @@ class OAuthServer:
         if held.expires_at is not None and held.expires_at <= self._now():
             raise TokenExpiredError(held.expires_at)
         return self.grants[held.grant_id]
+
+    def make_key(self, account: str, scopes: Collection[str] = (), value: str = "") -> str:
+        """A key of one account that does not expire; every scope where none are named."""
+        grant = Grant(
+            f"grant-{len(self.grants) + 1}", KEY_CLIENT, account, tuple(scopes or self.scopes), self._now()
+        )
+        self.grants[grant.id] = grant
+        key = value or self._new_token("key")
+        self._access[key] = Token(grant.id, None)
+        self.revision += 1
+        return key
+
+    def lasting(self, issued: Issued, access_seconds: int, refresh_seconds: int | None) -> Issued:
+        """With lifetimes that the request named, where a provider lets it; 0 and None: without an end."""
+        moment = self._now()
+        lives = moment + timedelta(seconds=access_seconds) if access_seconds else None
+        lapses = None if refresh_seconds is None else moment + timedelta(seconds=refresh_seconds)
+        self._access[issued.access_token] = Token(issued.grant.id, lives)
+        self._refresh[issued.refresh_token] = Token(issued.grant.id, lapses)
+        return msgspec.structs.replace(issued, expires_in=access_seconds)
 
     def find(self, token: str, client_id: str | None = None) -> tuple[str, Token, Grant] | None:
         """(`access` or `refresh`, token, grant) if usable now and, if asked, of that client."""
@@ -367,22 +407,24 @@ class OAuthServer:
         value = form.get("refresh_token", "")
         held = self._refresh.get(value)
         grant = self.grants[held.grant_id] if held else None
-        if grant is None or grant.client_id != client.client_id or grant.revoked_at is not None:
+        lapsed = held is not None and held.expires_at is not None and held.expires_at <= self._now()
+        if grant is None or lapsed or grant.client_id != client.client_id or grant.revoked_at is not None:
             raise OAuthError("invalid_grant", "missing or invalid refresh token", "refresh_token")
         return self._issue(grant, value)
 
     def _issue(self, grant: Grant, refresh: str | None) -> Issued:
         self._drop_stale()
         self.revision += 1
-        access = self._new_token("access")
-        self._access[access] = Token(grant.id, self._now() + timedelta(seconds=self.access_seconds))
         if refresh is not None and self.rotate_refresh:
             del self._refresh[refresh]
             refresh = None
+            if self.rotation_ends_access:
+                self._access = {v: held for v, held in self._access.items() if held.grant_id != grant.id}
+        access = self._new_token("access")
         if refresh is None:
             refresh = self._new_token("refresh")
-            self._refresh[refresh] = Token(grant.id, None)
-        return Issued(access, refresh, self.access_seconds, grant)
+        issued = Issued(access, refresh, self.access_seconds, grant)
+        return self.lasting(issued, self.access_seconds, self.refresh_seconds)
 
     @staticmethod
     def _check_pkce(challenge: str | None, verifier: str | None) -> None:

@@ -3,21 +3,22 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from trunkline.sdk.simulator_clock import Now
 
-Values = Mapping[str, str | None]
-Change = Literal["created", "updated", "archived", "restored"]
+Values = Mapping[str, Any]
+"""JSON values by name."""
+Change = Literal["created", "updated", "archived", "restored", "purged"]
 
 
 class SimulatedObject(msgspec.Struct, frozen=True):
     """One state of one object: a change makes a new one, so a kept reference is a snapshot."""
 
     id: str
-    values: dict[str, str | None]
+    values: dict[str, Any]
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None = None
@@ -54,6 +55,10 @@ class _Table:
                 raise ValueError(f"id {item.id} is not above the last one; ids must ascend")
             self.order.append(number)
         self.objects[item.id] = item
+
+    def remove(self, object_id: str) -> None:
+        if self.objects.pop(object_id, None) is not None:
+            self.order.remove(int(object_id))
 
 
 class Store:
@@ -124,6 +129,11 @@ class Store:
         self._record("restored", account, object_type, before, after)
         return after
 
+    def purge(self, account: str, object_type: str, object_id: str) -> None:
+        """Gone without a trace: in no list, not even of the archived. Only the ledger knows."""
+        before = self.get(account, object_type, object_id)
+        self._record("purged", account, object_type, before, before)
+
     def newer_than(
         self, moment: datetime, account: str, object_type: str
     ) -> dict[str, SimulatedObject | None]:
@@ -139,12 +149,19 @@ class Store:
     def replay(self, entries: Iterable[LedgerEntry]) -> None:
         """Takes up a kept ledger on the seed it was made on."""
         for entry in entries:
-            self._table(entry.account, entry.object_type).put(entry.after)
-            self._next_id = max(self._next_id, int(entry.object_id) + 1)
+            self._apply(entry.change, entry.account, entry.object_type, entry.after)
             self.ledger.append(entry)
 
     def _table(self, account: str, object_type: str) -> _Table:
         return self._tables.setdefault((account, object_type), _Table())
+
+    def _apply(self, change: Change, account: str, object_type: str, after: SimulatedObject) -> None:
+        table = self._table(account, object_type)
+        if change == "purged":
+            table.remove(after.id)
+        else:
+            table.put(after)
+        self._next_id = max(self._next_id, int(after.id) + 1)
 
     def _record(
         self,
@@ -154,8 +171,7 @@ class Store:
         before: SimulatedObject | None,
         after: SimulatedObject,
     ) -> None:
-        self._table(account, object_type).put(after)
-        self._next_id = max(self._next_id, int(after.id) + 1)
+        self._apply(change, account, object_type, after)
         self.ledger.append(
             LedgerEntry(
                 len(self.ledger) + 1, self._now(), account, change, object_type, after.id, before, after

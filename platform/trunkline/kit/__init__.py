@@ -1,0 +1,1 @@
+"""The connector kit: what partners, and we ourselves, make and prove connectors with."""

@@ -1,0 +1,1 @@
+"""Partners' connectors: archives of data that staff take in, approve, upgrade and withdraw."""

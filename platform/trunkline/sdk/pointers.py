@@ -1,0 +1,24 @@
+"""A pointer is a dotted path into a JSON document: "paging.next.after", or "0.errorCode" into a list."""
+
+from typing import Any
+
+
+def point(document: Any, pointer: str) -> Any:
+    """What a pointer points to; None where the path ends early. The empty pointer: the document."""
+    for part in pointer.split(".") if pointer else ():
+        if isinstance(document, dict):
+            document = document.get(part)
+        elif isinstance(document, list) and part.isdecimal() and len(part) < 6:
+            document = document[int(part)] if int(part) < len(document) else None
+        else:
+            return None
+    return document
+
+
+def equal(found: Any, wanted: str) -> bool:
+    """Values in a manifest are text; a provider's may be a number or a boolean. "*" is any but null."""
+    if wanted == "*":
+        return found is not None
+    if isinstance(found, bool):
+        return str(found).lower() == wanted.lower()
+    return isinstance(found, str | int) and str(found) == wanted

@@ -1,0 +1,157 @@
+"""How a simulator made of a manifest and fixtures plays its actions: as the manifest describes them."""
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from litestar import Response
+
+from trunkline.sdk.actions import Action, Find
+from trunkline.sdk.manifest import Manifest, StreamSpec, point
+from trunkline.sdk.simulator_gate import AnyRequest
+from trunkline.sdk.simulator_store import Store, UnknownObjectError
+from trunkline.sdk.templates import holes
+
+Recognise = Callable[[str, str], "dict[str, str] | None"]
+Match = Callable[[Any, Any], "dict[str, Any] | None"]
+Put = Callable[[dict[str, Any], str, Any], None]
+
+
+class Played(Protocol):
+    """Of `simulator_fixtures.FixtureSimulator`."""
+
+    manifest: Manifest
+    store: Store
+
+    def public_id(self, object_type: str, object_id: str) -> str: ...
+    def own_id(self, object_type: str, public_id: str) -> str: ...
+    def documents_of(self, stream: str, account: str) -> list[dict[str, Any]]: ...
+    def example_of(self, stream: str) -> dict[str, Any]: ...
+    def filled(self, path: str) -> str: ...
+
+
+class FixtureWrites:
+    """Only actions that name the stream of what they write are played."""
+
+    def __init__(self, played: Played, recognise: Recognise, match: Match, put: Put) -> None:
+        self._played = played
+        self._recognise, self._match, self._put = recognise, match, put
+        self._answers: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def answer(self, request: AnyRequest, path: str, account: str, body: Any) -> Response[Any] | None:
+        """None: it is neither an action nor the search for what one wrote."""
+        for action in self._played.manifest.actions:
+            spec = self._played.manifest.stream(action.stream)
+            if spec is None:
+                continue
+            found = self._found(request, path, account, body, action, spec)
+            if found is None:
+                found = self._written(request, path, account, body, action, spec)
+            if found is not None:
+                return Response(found)
+        return None
+
+    def _written(
+        self, request: AnyRequest, path: str, account: str, body: Any, action: Action, spec: StreamSpec
+    ) -> Any:
+        change = action.change
+        if change is not None and request.method == change.method:
+            at = self._recognise(self._played.filled(change.path), path)
+            if at is not None:
+                return self._changed(account, action, spec, body, at["found"])
+        at = self._recognise(self._played.filled(action.path), path)
+        if request.method != action.method or at is None:
+            return None
+        if at:
+            return self._changed(account, action, spec, body, next(iter(at.values())))
+        key = self._key(request, action)
+        if key and (account, key) in self._answers:
+            return self._answers[account, key]
+        made = self._put_into(copy.deepcopy(self._played.example_of(spec.name)), spec, body)
+        item = self._played.store.create(account, spec.name, made)
+        answer = self._said(action, self._played.public_id(spec.name, item.id))
+        if key:
+            self._answers[account, key] = answer
+        return answer
+
+    def _changed(self, account: str, action: Action, spec: StreamSpec, body: Any, public: str) -> Any:
+        own, store = self._played.own_id(spec.name, public), self._played.store
+        try:
+            held = store.get(account, spec.name, own)
+        except UnknownObjectError:
+            return None
+        store.update(account, spec.name, own, self._put_into(copy.deepcopy(held.values), spec, body))
+        return self._said(action, public)
+
+    def _found(
+        self, request: AnyRequest, path: str, account: str, body: Any, action: Action, spec: StreamSpec
+    ) -> Any:
+        find = action.find
+        if find is None or request.method != find.method or path != self._played.filled(find.path):
+            return None
+        query = {name: str(value) for name, value in request.query_params.items()}
+        if not set(find.query) <= set(query):
+            return None
+        asked = self._match(find.query, query), self._match(find.body, body) if find.body else {}
+        if asked[0] is None or asked[1] is None:
+            return None
+        return self._entries(find, spec, account, {**asked[0], **asked[1]})
+
+    def _entries(self, find: Find, spec: StreamSpec, account: str, asked: Mapping[str, Any]) -> Any:
+        entries = [
+            one
+            for one in self._played.documents_of(spec.name, account)
+            if all(str(value) in set(_leaves(one)) for value in asked.values())
+        ]
+        if not find.records:
+            return entries
+        answer: dict[str, Any] = {}
+        self._put(answer, find.records, entries)
+        return answer
+
+    def _key(self, request: AnyRequest, action: Action) -> str:
+        return next(
+            (
+                request.headers.get(name, "")
+                for name, template in action.headers.items()
+                if holes(template) == {"call_key"}
+            ),
+            "",
+        )
+
+    def _put_into(self, document: dict[str, Any], spec: StreamSpec, body: Any) -> dict[str, Any]:
+        """What the body says of fields that the stream has."""
+        whole = point(document, spec.values) if spec.values else document
+        for name, value in _members(body):
+            if isinstance(whole, dict) and (name in whole or name in spec.field_names):
+                whole[name] = value
+        return document
+
+    def _said(self, action: Action, public: str) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        if not action.id.startswith("{"):
+            parts = [part for part in re.split(r"\.", action.id) if part]
+            self._put(answer, ".".join(parts), int(public) if public.isdecimal() else public)
+        return answer
+
+
+def _members(body: Any) -> Iterator[tuple[str, Any]]:
+    """Names and plain values, at whatever depth."""
+    if isinstance(body, Mapping):
+        for name, value in body.items():
+            if isinstance(value, Mapping):
+                yield from _members(value)
+            else:
+                yield name, value
+
+
+def _leaves(document: Any) -> Iterator[str]:
+    if isinstance(document, Mapping):
+        for value in document.values():
+            yield from _leaves(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _leaves(value)
+    else:
+        yield str(document)

@@ -1,0 +1,525 @@
+"""A simulator made of a manifest and of documents that were captured from the real provider: no code.
+
+`fixtures/accounts.json` lists accounts (id, name, host), `fixtures/{stream}.json` the documents of the first
+of them. What a read's templates ask for is recognised by them, and what its paginator expects is answered; so
+it plays the provider as the manifest describes it, which proves the manifest whole and its parts fitting, not
+that the description is true: for that there are the fixtures and, in the end, a real account.
+"""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from litestar import HttpMethod, Response, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from trunkline.runs.moments import parse_moment
+from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
+from trunkline.sdk.manifest import Deletions, Field, Incremental, Manifest, Read, StreamSpec, point
+from trunkline.sdk.simulator import Account, ObjectType, RefusedError, Simulator, basic, bearer, token_form
+from trunkline.sdk.simulator_clock import Now, wall_now
+from trunkline.sdk.simulator_faults import RateWindow
+from trunkline.sdk.simulator_fixture_writes import FixtureWrites
+from trunkline.sdk.simulator_gate import AnyRequest, Reply
+from trunkline.sdk.simulator_oauth import (
+    OAuthClient,
+    OAuthError,
+    OAuthServer,
+    TokenExpiredError,
+    TokenInvalidError,
+)
+from trunkline.sdk.simulator_store import SimulatedObject
+from trunkline.sdk.streams import Cursor, LastId, Link, Locator, Numbered, Offset
+from trunkline.sdk.templates import holes
+
+_ANY = "/{rest:path}"
+_SEED_AGE = timedelta(days=30)
+
+
+class FixtureError(Exception):
+    """A fixture that cannot be used; the message names the file."""
+
+
+class FixtureSimulator(Simulator):
+    scopes: Mapping[str, str]
+    keys = True
+    targets: ClassVar = {"All data": "/"}
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        clients: Sequence[OAuthClient] = (),
+        seed: int = 1,
+        now: Now = wall_now,
+    ) -> None:
+        self.manifest = manifest
+        self.name, self.title = manifest.name, manifest.label
+        self.scopes = {scope: manifest.auth.scope_words.get(scope, scope) for scope in manifest.auth.scopes}
+        self.object_types = tuple(
+            ObjectType(spec.name, spec.label.lower(), spec.label) for spec in manifest.streams
+        )
+        way = manifest.auth
+        self.authorize_path = _path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
+        self._accounts = _accounts(folder)
+        self._documents = {spec.name: _documents(folder, spec) for spec in manifest.streams}
+        self._writes = FixtureWrites(self, _recognised, _matched, _put)
+        super().__init__(clients=clients, seed=seed, now=now)
+        rate = min(manifest.rates, key=lambda one: one.seconds, default=None)
+        self.window = RateWindow(now, rate.requests if rate else 10**6, rate.seconds if rate else 1)
+        for account in self._accounts[:1]:
+            for spec in manifest.streams:
+                self.store.seed(account.id, spec.name, self._seeds(spec))
+
+    @staticmethod
+    def check(manifest: Manifest, folder: Path) -> None:
+        """Raises FixtureError."""
+        _accounts(folder)
+        for spec in manifest.streams:
+            _documents(folder, spec)
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        return self._accounts
+
+    def make_oauth(self) -> OAuthServer:
+        return OAuthServer(self.now, self.scopes, default_scopes=tuple(self.scopes))
+
+    def routes(self) -> Sequence[HTTPRouteHandler]:
+        methods = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH]
+
+        @route(_ANY, http_method=methods, status_code=200)
+        async def anything(request: AnyRequest, rest: FromPath[str]) -> Response[Any]:
+            way = self.manifest.auth
+            if isinstance(way, OAuth2) and rest == _path_of(way.token_url):
+                return await self._tokens(request)
+            account = self._authorised(request)
+            self._limited(account)
+            return await self._answered(request, rest, account)
+
+        return [anything]
+
+    def error_reply(self, status: int, message: str) -> Reply:
+        return Reply(status, {"error": message})
+
+    def fault_reply(self, kind: str) -> Reply:
+        if kind == "429":
+            return Reply(429, {"error": "rate limit"}, {"Retry-After": "1"})
+        return Reply(200 if kind == "error_body" else 500, {"error": "internal error"})
+
+    def sample(self, object_type: str, number: int) -> dict[str, Any]:
+        first = self._documents[object_type][0]
+        return {**copy.deepcopy(first), **self._edited(object_type, first, number)}
+
+    def touch(self, object_type: str, item: SimulatedObject, number: int) -> dict[str, Any]:
+        return self._edited(object_type, item.values, number)
+
+    def label(self, object_type: str, item: SimulatedObject) -> str:
+        return self.public_id(object_type, item.id)
+
+    def public_id(self, object_type: str, object_id: str) -> str:
+        documents, number = self._documents[object_type], int(object_id)
+        if number > len(documents):
+            return object_id
+        spec = self._spec(object_type)
+        return str(point(documents[number - 1], spec.id))
+
+    def own_id(self, object_type: str, public_id: str) -> str:
+        spec = self._spec(object_type)
+        for number, document in enumerate(self._documents[object_type], 1):
+            if str(point(document, spec.id)) == public_id:
+                return str(number)
+        return public_id
+
+    # -- what is there ----------------------------------------------------------------------
+
+    def documents_of(self, stream: str, account: str) -> list[dict[str, Any]]:
+        """The live ones, as they are read."""
+        spec = self._spec(stream)
+        return [self._rendered(spec, item) for item in self.store.walk(account, stream)]
+
+    def example_of(self, stream: str) -> dict[str, Any]:
+        return self._documents[stream][0]
+
+    def filled(self, path: str) -> str:
+        return self._filled(path)
+
+    def _spec(self, name: str) -> StreamSpec:
+        spec = self.manifest.stream(name)
+        assert spec is not None
+        return spec
+
+    def _seeds(self, spec: StreamSpec) -> list[SimulatedObject]:
+        began = self.now() - _SEED_AGE
+        return [
+            SimulatedObject(str(number), document, began, began + timedelta(minutes=number))
+            for number, document in enumerate(self._documents[spec.name], 1)
+        ]
+
+    def _edited(self, name: str, values: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """A text that the stream promises, changed."""
+        spec = self._spec(name)
+        own = {part.partition(".")[0] for part in (spec.id, spec.modified or "")}
+        whole = point(dict(values), spec.values) or values
+        field = next(
+            (one.name for one in spec.fields if one.name not in own and isinstance(whole.get(one.name), str)),
+            None,
+        )
+        if field is None:
+            raise FixtureError(f"{name}: no field of it is a text that could be changed.")
+        if not spec.values:
+            return {field: f"changed {number}"}
+        made = copy.deepcopy(dict(values))
+        point(made, spec.values)[field] = f"changed {number}"
+        return made
+
+    def _rendered(self, spec: StreamSpec, item: SimulatedObject) -> dict[str, Any]:
+        made = copy.deepcopy(item.values)
+        _put(made, spec.id, _like(point(made, spec.id), self.public_id(spec.name, item.id)))
+        if spec.modified:
+            _put(made, spec.modified, _moment(point(made, spec.modified), item.updated_at))
+        if spec.deleted is not None and item.archived_at is not None:
+            _put(made, spec.deleted.pointer, spec.deleted.equals[0])
+        return made
+
+    # -- who asks ---------------------------------------------------------------------------
+
+    async def _tokens(self, request: AnyRequest) -> Response[Any]:
+        try:
+            issued = self.oauth.token(await token_form(request))
+        except OAuthError as error:
+            return Response({"error": error.error}, status_code=400)
+        body: dict[str, Any] = {
+            "access_token": issued.access_token,
+            "refresh_token": issued.refresh_token,
+            "expires_in": issued.expires_in,
+            "token_type": "bearer",
+        }
+        way = self.manifest.auth
+        host = next((one.host for one in self._accounts if one.id == issued.grant.account), "")
+        if isinstance(way, OAuth2):
+            for name, pointer in way.keep.items():
+                whole = self.manifest.base_url == f"{{{name}}}"
+                _put(body, pointer, f"https://{host}" if whole else host.partition(".")[0])
+        return Response(body)
+
+    def _authorised(self, request: AnyRequest) -> str:
+        try:
+            return self.oauth.authenticate(self._credential(request)).account
+        except (TokenInvalidError, TokenExpiredError):
+            raise RefusedError(Reply(401, {"error": "unauthorized"})) from None
+
+    def _credential(self, request: AnyRequest) -> str:
+        """The key or token, wherever the manifest says that it is sent."""
+        for way in self.manifest.ways:
+            if isinstance(way, Basic):
+                for template, sent in zip((way.username, way.password), basic(request), strict=True):
+                    found = re.fullmatch(_pattern(template), sent)
+                    if found and found.groupdict():
+                        return str(next(iter(found.groupdict().values())))
+            elif isinstance(way, ApiKey):
+                for name, template in way.headers.items():
+                    found = re.fullmatch(_pattern(template), request.headers.get(name, ""))
+                    if found and found.groupdict():
+                        return str(next(iter(found.groupdict().values())))
+        return bearer(request)
+
+    def _limited(self, account: str) -> None:
+        if not self.window.admit(account):
+            wait = str(self.window.resets_in(account))
+            raise RefusedError(Reply(429, {"error": "rate limit"}, {"Retry-After": wait}))
+
+    # -- what is answered -------------------------------------------------------------------
+
+    async def _answered(self, request: AnyRequest, path: str, account: str) -> Response[Any]:
+        manifest = self.manifest
+        if path == self._filled(manifest.account.path):
+            return Response(self._about(account))
+        for spec in manifest.streams:
+            if spec.discovery is not None and path == self._filled(spec.discovery.path):
+                return Response(_listed_fields(spec))
+        body: Any = None
+        if request.method != "GET":
+            body = msgspec.json.decode(await request.body() or b"null")
+        written = self._writes.answer(request, path, account, body)
+        if written is not None:
+            return written
+        found = self._asked(request, path, body)
+        if found is None:
+            raise RefusedError(self.error_reply(404, "there is nothing here"))
+        spec, read, given = found
+        return self._page(request, path, account, spec, read, given)
+
+    def _filled(self, path: str) -> str:
+        return path.replace("{api_version}", self.manifest.api.version if self.manifest.api else "")
+
+    def _about(self, account: str) -> dict[str, Any]:
+        known = next(one for one in self._accounts if one.id == account)
+        made: dict[str, Any] = {}
+        for pointer, value in (
+            (self.manifest.account.id, known.id),
+            (self.manifest.account.label, known.name),
+        ):
+            if not pointer.startswith("{") and point(made, pointer) is None:
+                _put(made, pointer, value)
+        return made
+
+    def _asked(
+        self, request: AnyRequest, path: str, body: Any
+    ) -> tuple[StreamSpec, Read, dict[str, str]] | None:
+        """The read that was meant, which says most of the request; and what its templates were given."""
+        best: tuple[int, StreamSpec, Read, dict[str, str]] | None = None
+        query = dict(request.query_params)
+        for spec in self.manifest.streams:
+            for read in (*spec.lists, *spec.incrementals, *spec.deletions):
+                given = _recognised(self._filled(read.path), path)
+                if given is None or read.method != request.method:
+                    continue
+                said = _matched({**read.query, **read.first}, query)
+                more = {} if read.body is None else _matched(read.body, body)
+                if said is None or more is None:
+                    continue
+                given |= {name: str(value) for name, value in {**said, **more}.items()}
+                weight = len(given) + sum(not holes(value) for value in read.query.values())
+                if best is None or weight > best[0]:
+                    best = weight, spec, read, given
+        return None if best is None else best[1:]
+
+    def _page(
+        self,
+        request: AnyRequest,
+        path: str,
+        account: str,
+        spec: StreamSpec,
+        read: Read,
+        given: Mapping[str, str],
+    ) -> Response[Any]:
+        entries = self._entries(account, spec, read, given)
+        size = max(1, min(int(given.get("page_size", read.page_size)), 1000))
+        start = self._start(read, given, request, entries)
+        page = entries[start : start + size]
+        following = start + size if start + size < len(entries) else None
+        body: Any = {}
+        if read.records:
+            _put(body, read.records, page)
+            if read.total:
+                _put(body, read.total, len(entries))
+            self._turn(body, request, path, read, start, size, len(entries), following)
+        else:
+            body = page
+        headers = {}
+        by = read.paginator
+        if isinstance(by, Link) and by.next is None and following is not None:
+            headers["Link"] = f'<{self._address(request, path, following)}>; rel="next"'
+        if isinstance(by, Locator):
+            headers[by.header] = "null" if following is None else str(following)
+        return Response(body, headers=headers)
+
+    def _entries(
+        self, account: str, spec: StreamSpec, read: Read, given: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
+        archived: bool | None = False
+        if isinstance(read, Deletions):
+            archived = True
+        elif spec.deleted is not None:
+            archived = None
+        items = list(self.store.walk(account, spec.name, archived=archived))
+        since = _since(given)
+        if since is not None:
+            items = [one for one in items if (one.archived_at or one.updated_at) >= since]
+        if isinstance(read, Incremental):
+            items.sort(key=lambda one: (one.updated_at, int(one.id)))
+        entries = [self._rendered(spec, one) for one in items]
+        if isinstance(read, Deletions):
+            for entry, item in zip(entries, items, strict=True):
+                if read.at:
+                    _put(entry, read.at, _moment(None, item.archived_at or item.updated_at))
+                if read.id:
+                    _put(entry, read.id, self.public_id(spec.name, item.id))
+                if read.when:
+                    _put(entry, read.when.pointer, read.when.equals[0])
+        return entries
+
+    @staticmethod
+    def _start(read: Read, given: Mapping[str, str], request: AnyRequest, entries: list[Any]) -> int:
+        by = read.paginator
+        if isinstance(by, Link):
+            return int(request.query_params.get("_at", "0"))
+        if isinstance(by, Offset):
+            return int(given.get("offset", "0"))
+        if isinstance(by, Numbered):
+            size = int(given.get("page_size", read.page_size))
+            return (int(given.get("page", by.first)) - by.first) * size
+        if isinstance(by, LastId):
+            ids = [str(point(entry, by.id)) for entry in entries]
+            return ids.index(given["cursor"]) + 1 if given.get("cursor") in ids else 0
+        return int(given.get("cursor") or 0)
+
+    def _turn(
+        self,
+        body: dict[str, Any],
+        request: AnyRequest,
+        path: str,
+        read: Read,
+        start: int,
+        size: int,
+        total: int,
+        following: int | None,
+    ) -> None:
+        by = read.paginator
+        more = following is not None
+        if isinstance(by, Cursor):
+            mark = str(min(start + size, total)) if isinstance(read, Incremental) and read.bookmark else None
+            if more or mark:
+                _put(body, by.next, str(following) if more else mark)
+            if by.end:
+                _put(body, by.end, not more)
+        elif isinstance(by, Link) and by.next is not None:
+            _put(body, by.next, self._address(request, path, following) if following is not None else None)
+        elif isinstance(by, Offset) and by.next is not None and more:
+            _put(body, by.next, following)
+        elif isinstance(by, Numbered) and by.pages is not None:
+            _put(body, by.pages, -(-total // size))
+        pointer = getattr(by, "more", None)
+        if pointer:
+            _put(body, pointer, more)
+
+    def _address(self, request: AnyRequest, path: str, at: int) -> str:
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "_at"]
+        query = "&".join(f"{name}={value}" for name, value in [*kept, ("_at", str(at))])
+        return f"{path}?{query}"
+
+
+def _listed_fields(spec: StreamSpec) -> dict[str, Any]:
+    discovery = spec.discovery
+    assert discovery is not None
+    words = {meaning: word for word, meaning in discovery.types.items()}
+
+    def entry(field: Field) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        _put(made, discovery.name, field.name)
+        _put(made, discovery.label, field.label)
+        _put(made, discovery.type, words.get(field.type, field.type))
+        return made
+
+    made: dict[str, Any] = {}
+    _put(made, discovery.records, [entry(field) for field in spec.fields])
+    return made
+
+
+def _accounts(folder: Path) -> tuple[Account, ...]:
+    listed = _json(folder / "accounts.json", list[dict[str, str]])
+    made = tuple(
+        Account(one["id"], one.get("name", one["id"]), one.get("detail", ""), one.get("host", ""))
+        for one in listed
+        if one.get("id")
+    )
+    if len(made) < 2:
+        raise FixtureError(f"{folder / 'accounts.json'}: name at least two accounts, the second empty.")
+    return made
+
+
+def _documents(folder: Path, spec: StreamSpec) -> list[dict[str, Any]]:
+    path = folder / f"{spec.name}.json"
+    try:
+        found: list[dict[str, Any]] = _json(path, list[dict[str, Any]])
+    except FixtureError as error:
+        if "Expected `array`" not in str(error):
+            raise
+        raise FixtureError(
+            f"{path}: it holds one object. Put the list of records there, without what the provider wraps "
+            "around it."
+        ) from error
+    if not found:
+        raise FixtureError(f"{path}: there is no document in it.")
+    for number, document in enumerate(found):
+        if not isinstance(point(document, spec.id), str | int):
+            raise FixtureError(f"{path}: document {number} has no id at {spec.id!r}.")
+    return found
+
+
+def _json(path: Path, shape: Any) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except OSError as error:
+        raise FixtureError(f"{path}: capture it first (step 0 of the guide): {error.strerror}.") from error
+    except msgspec.DecodeError as error:
+        raise FixtureError(f"{path}: {error}.") from error
+
+
+def _path_of(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def _put(document: dict[str, Any], pointer: str, value: Any) -> None:
+    *parents, last = pointer.split(".")
+    for part in parents:
+        below = document.get(part)
+        if not isinstance(below, dict):
+            below = document[part] = {}
+        document = below
+    document[last] = value
+
+
+def _like(before: Any, text: str) -> Any:
+    return int(text) if isinstance(before, int) and text.isdecimal() else text
+
+
+def _moment(before: Any, at: datetime) -> Any:
+    """In the form that the captured document has it in."""
+    if isinstance(before, int):
+        return int(at.timestamp() * 1000) if before > 10**11 else int(at.timestamp())
+    if isinstance(before, str) and before.isdecimal():
+        return str(_moment(int(before), at))
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _since(given: Mapping[str, str]) -> datetime | None:
+    for name in ("since_iso", "since_ms", "since_s", "since_date"):
+        if name in given:
+            return parse_moment(given[name])
+    return None
+
+
+def _pattern(template: str) -> str:
+    parts = re.split(r"\{([a-z][a-z0-9_]*)\}", template)
+    return "".join(f"(?P<{part}>.*)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+
+
+def _recognised(template: str, path: str) -> dict[str, str] | None:
+    found = re.fullmatch(_pattern(template), path)
+    return None if found is None else found.groupdict()
+
+
+def _matched(template: Any, given: Any) -> dict[str, Any] | None:
+    """What the holes of a template hold in a request; None: it is no request of this template."""
+    if isinstance(template, str):
+        if given is None:
+            return {} if holes(template) else None
+        if not holes(template):
+            return {} if str(given) == template else None
+        if isinstance(given, list):
+            return {}
+        found = re.fullmatch(_pattern(template), str(given), re.DOTALL)
+        return None if found is None else found.groupdict()
+    if isinstance(template, Mapping):
+        if not isinstance(given, Mapping):
+            return {} if given is None and holes(template) else None
+        made: dict[str, Any] = {}
+        for name, part in template.items():
+            said = _matched(part, given.get(name))
+            if said is None:
+                return None
+            made |= said
+        return made
+    if isinstance(template, list):
+        if not isinstance(given, list) or len(given) != len(template):
+            return None
+        return _matched(dict(enumerate(template)), dict(enumerate(given)))
+    return {} if template == given or str(template).lower() == str(given).lower() else None
