@@ -4,7 +4,8 @@ Every hook imports what it needs when called, so that the command itself starts 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,19 +18,37 @@ from trunkline.kernel.settings import Settings
 def connectors() -> Any:
     """The registry of every connector that comes with the product."""
     from trunkline.sdk.registry import Connectors
-    from trunkline_connectors.catalogue import manifests
+    from trunkline_connectors.catalogue import grades, manifests
 
-    return Connectors(manifests())
+    return Connectors(manifests(), grades())
+
+
+def packages() -> Any:
+    """The folders that the connectors lie in."""
+    from pathlib import Path
+
+    import trunkline_connectors
+    from trunkline.kit.package import built_in
+
+    return built_in(Path(trunkline_connectors.__file__).parent, "trunkline_connectors")
 
 
 def web_app(settings: Settings) -> Any:
     """Portal, console, widget and API."""
     from trunkline.access.controllers import ConnectSessionController
+    from trunkline.actions.controllers import ActionCallController, ActionController
     from trunkline.connections.controllers import ConnectionController
+    from trunkline.deliveries.controllers import DeliveryController, EndpointController
+    from trunkline.deliveries.described import SCHEMAS, WEBHOOKS
+    from trunkline.readers.controllers import FeedController
     from trunkline.recipes.controllers import ConnectorController, ModelController, RecipeController
+    from trunkline.reviews.controllers import ReviewController
     from trunkline.runs.controllers import ChangeController, RecordController, RunController
+    from trunkline.runs.controls import RunControlController
+    from trunkline.runs.drift_controllers import DriftController
     from trunkline.services import build_services
     from trunkline.web import create_app, database_check
+    from trunkline.webhooks.intake import PREFIX
     from trunkline_tenants.account import Account
     from trunkline_tenants.dependencies import DEPENDENCIES
     from trunkline_tenants.directory import Directory
@@ -60,9 +79,11 @@ def web_app(settings: Settings) -> Any:
     @asynccontextmanager
     async def running(_: object) -> AsyncIterator[None]:
         await services.start()
+        await services.intake.start()
         try:
             yield
         finally:
+            await services.intake.close()
             await sso.close()
             await services.close()
 
@@ -73,8 +94,16 @@ def web_app(settings: Settings) -> Any:
             ConnectSessionController,
             ConnectionController,
             RunController,
+            RunControlController,
+            DriftController,
+            ReviewController,
+            ActionController,
+            ActionCallController,
             RecordController,
             ChangeController,
+            FeedController,
+            EndpointController,
+            DeliveryController,
             ModelController,
             ConnectorController,
             RecipeController,
@@ -86,20 +115,49 @@ def web_app(settings: Settings) -> Any:
         dependencies=DEPENDENCIES,
         checks={"database": database_check(services.db), "valkey": services.valkey.ping},
         template_config=rendering.template_config(reload=development),
+        mounts={PREFIX: services.intake},
         lifespan=[running],
+        webhooks=WEBHOOKS,
+        schemas=SCHEMAS,
     )
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Syncs and other background work until `stop`."""
-    from trunkline.services import build_services
+    from trunkline.audit.housekeeping import export_regularly
+    from trunkline.services import Lane, build_services
+    from trunkline.webhooks.jobs import begin_sweeping
     from trunkline.work.worker import run_worker as work
 
     services = build_services(settings, connectors(), application="worker")
     await services.start()
+    await begin_sweeping(services.db, services.work)
+    exporting = asyncio.create_task(export_regularly(settings, services.db))
+    lanes = services.lanes()
+    kinds = [kind for lane in lanes for kind in lane.handlers]
+
+    async def run(lane: Lane) -> None:
+        try:
+            await work(
+                settings,
+                services.db,
+                lane.handlers,
+                stop=stop,
+                caps=lane.caps,
+                slots=lane.slots,
+                known=kinds,
+            )
+        finally:
+            stop.set()  # one that fails ends the other
+
     try:
-        await work(settings, services.db, services.handlers(), stop=stop)
+        ended = await asyncio.gather(*(run(lane) for lane in lanes), return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
     finally:
+        exporting.cancel()
+        await asyncio.wait({exporting})
         await services.close()
 
 
@@ -107,16 +165,35 @@ def sandbox_app(settings: Settings) -> Any:
     """Every provider that can be simulated."""
     from trunkline.sandbox.app import create_sandbox
     from trunkline.sandbox.demo import CLIENT_ID, demo_secrets
+    from trunkline.sandbox.hook_sender import HookSender
     from trunkline.sdk.simulator_oauth import OAuthClient
-    from trunkline_connectors.hubspot.simulator import HubSpotSimulator
+    from trunkline_connectors.catalogue import simulators
 
-    client = OAuthClient(
-        client_id=CLIENT_ID,
-        client_secret=demo_secrets(settings).client_secret,
-        redirect_uris=(f"{settings.origin}/oauth/callback/hubspot",),
-        name="Trunkline",
-    )
-    return create_sandbox([HubSpotSimulator(clients=[client])], state_dir=settings.data / "sandbox")
+    secret = demo_secrets(settings).client_secret
+
+    def clients(name: str) -> list[OAuthClient]:
+        return [OAuthClient(CLIENT_ID, secret, (f"{settings.origin}/oauth/callback/{name}",), "Trunkline")]
+
+    def address(name: str) -> str:
+        return demo_secrets(settings).hooks.get(name, "")
+
+    made = [*simulators(clients), *_of_partners(settings, clients)]
+    tellers = [(one, one.teller(secret, functools.partial(address, one.name))) for one in made]
+    senders = [HookSender(teller, one.store) for one, teller in tellers if teller is not None]
+    return create_sandbox(made, state_dir=settings.data / "sandbox", senders=senders)
+
+
+def _of_partners(settings: Settings, clients: Callable[[str], list[Any]]) -> list[Any]:
+    """Simulators out of the folders that the settings name: in this process, never in the platform's."""
+    import os
+    from pathlib import Path
+
+    from trunkline.kit.package import open_package
+    from trunkline.sdk.simulator_clock import wall_now
+
+    folders = [Path(one) for one in settings.sandbox_connectors.split(os.pathsep) if one]
+    packages = [open_package(folder) for folder in folders]
+    return [one.simulator()(clients=clients(one.manifest.name), now=wall_now) for one in packages]
 
 
 def product_app(settings: Settings) -> Any:
@@ -129,9 +206,10 @@ def product_app(settings: Settings) -> Any:
 
 
 async def seed_demo(settings: Settings) -> Sequence[Doorway]:
-    """Tenants, people, an API key, Trunkline's registration at the sandbox. Makes what is missing."""
+    """Tenants, people, an API key, Trunkline's registrations at the sandbox. Makes what is missing."""
     from trunkline.kernel.db import OPERATOR
     from trunkline.sandbox.demo import CLIENT_ID, demo_secrets, keep
+    from trunkline.sdk.manifest import OAuth2
     from trunkline.services import build_services
     from trunkline_tenants.directory import Directory
     from trunkline_tenants.seed import seed_people
@@ -147,9 +225,15 @@ async def seed_demo(settings: Settings) -> Sequence[Doorway]:
             secret.api_key, _ = await directory.create_api_key("Acme Desk (demo product)")
             keep(settings, secret)
         async with services.db.tenant(OPERATOR) as session:
-            await services.connections.register_oauth_client(
-                session, OPERATOR, "hubspot", client_id=CLIENT_ID, secret=secret.client_secret
-            )
+            for manifest in services.connectors.all():
+                if any(isinstance(way, OAuth2) for way in manifest.ways):
+                    await services.connections.register_oauth_client(
+                        session, OPERATOR, manifest.name, client_id=CLIENT_ID, secret=secret.client_secret
+                    )
+            addresses = await services.hooks.of_own_clients(session, OPERATOR)
+        if secret.hooks != addresses:
+            secret.hooks = addresses
+            keep(settings, secret)
     finally:
         await services.close()
     sandbox = settings.sandbox_url or f"http://{settings.host}:{settings.sandbox_port}"
@@ -183,8 +267,8 @@ async def seed_demo(settings: Settings) -> Sequence[Doorway]:
         ),
         Doorway(
             audience="Partner",
-            address=f"{sandbox}/hubspot/_control",
-            first="HubSpot on this machine: change records, revoke the grant, make it fail.",
+            address=f"{sandbox}/",
+            first="Every provider on this machine: change records, make keys, revoke a grant, make one fail.",
         ),
         Doorway(
             audience="API",
@@ -203,6 +287,7 @@ cli = build(
         product_app=product_app,
         seed_demo=seed_demo,
         connectors=connectors,
+        packages=packages,
     )
 )
 

@@ -5,11 +5,13 @@ query or address, security headers, a body limit, problem documents, and only /v
 """
 
 import asyncio
+import ipaddress
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -17,12 +19,14 @@ from litestar import Litestar, Response, Router, get
 from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
 from litestar.middleware.base import ASGIMiddleware
+from litestar.openapi.spec import PathItem
 from litestar.template import TemplateConfig
-from litestar.types import ControllerRouterHandler, Guard, Message, Scope
+from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Message, Scope
 from sqlalchemy import text
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.openapi import openapi_config
+from trunkline.kernel.principal import CLIENT_ADDRESS
 from trunkline.kernel.problems import ErrorPage, exception_handlers
 from trunkline.kernel.settings import Settings
 
@@ -49,6 +53,8 @@ _HEADERS = {
 }
 """Defaults: a response's own value wins, which is how the widget's frame names who may frame it."""
 
+HSTS = "max-age=31536000"
+
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 Check = Callable[[], Awaitable[object]]
@@ -60,6 +66,10 @@ class Web(Litestar):
     """Litestar with a frame around all it does, requests that match no route included."""
 
     settings: Settings
+    mounts: Mapping[str, ASGIApp]
+    """Prefix of a path -> a bare application: no session, no cookie and no guard is of any use to it."""
+    frame: Sequence[tuple[bytes, bytes]]
+    """Headers of every answer of such an application, which sets none of them itself."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -69,7 +79,15 @@ class Web(Litestar):
         scope.setdefault("state", {})["request_id"] = identity
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=identity)
+        address = CLIENT_ADDRESS.set(_client(scope))
         started, status = time.perf_counter(), 0
+
+        async def plainly(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *self.frame, (b"x-request-id", identity.encode())]
+            await send(message)
 
         async def framed(message: Message) -> None:
             nonlocal status
@@ -79,8 +97,14 @@ class Web(Litestar):
             await send(message)
 
         try:
-            await super().__call__(scope, receive, framed)
+            path = scope["path"]
+            mounted = next((app for prefix, app in self.mounts.items() if path.startswith(prefix)), None)
+            if mounted is not None:
+                await mounted(scope, receive, plainly)
+            else:
+                await super().__call__(scope, receive, framed)
         finally:
+            CLIENT_ADDRESS.reset(address)
             if self.settings.access_log:
                 _log.info(
                     "request",
@@ -99,6 +123,20 @@ def _request_id(scope: Scope) -> str:
     return secrets.token_hex(12)
 
 
+def _client(scope: Scope) -> str | None:
+    """What the web server says; it trusts a proxy's header only as it was told to. None: a unix socket."""
+    return _spelt((scope.get("client") or ("",))[0])
+
+
+@lru_cache(maxsize=1024)
+def _spelt(host: str) -> str | None:
+    """An address in its one spelling: a client that sends much comes from few."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
 def _set_headers(headers: MutableScopeHeaders, scope: Scope, settings: Settings, identity: str) -> None:
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
@@ -108,7 +146,7 @@ def _set_headers(headers: MutableScopeHeaders, scope: Scope, settings: Settings,
     opener = "unsafe-none" if opt.get("popup") else "same-origin"
     headers.setdefault("cross-origin-opener-policy", opener)
     if settings.secure:
-        headers.setdefault("strict-transport-security", "max-age=31536000")
+        headers.setdefault("strict-transport-security", HSTS)
     headers["x-request-id"] = identity
 
 
@@ -124,10 +162,14 @@ def create_app(
     dependencies: Mapping[str, Provide] | None = None,
     checks: Mapping[str, Check] | None = None,
     template_config: TemplateConfig[Any] | None = None,
+    mounts: Mapping[str, ASGIApp] | None = None,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+    webhooks: Mapping[str, PathItem] | None = None,
+    schemas: Mapping[str, Any] | None = None,
 ) -> Web:
     """`services` go to handlers by their names; `api` controllers carry their whole path, /v1 included.
 
+    `webhooks` and the `schemas` they refer to go into the API's description.
     `guards` see every request but the probes and the schema. `checks` are what /readyz asks, by name.
     """
     provided = {name: _constant(service) for name, service in services.items()}
@@ -143,7 +185,7 @@ def create_app(
         guards=list(guards),
         exception_handlers=exception_handlers(error_page),
         include_in_schema=False,
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(webhooks or {}, schemas or {}),
         request_max_body_size=BODY_LIMIT,
         template_config=template_config,
         lifespan=list(lifespan),
@@ -151,6 +193,11 @@ def create_app(
         debug=False,
     )
     app.settings = settings
+    app.mounts = mounts or {}
+    frame = _HEADERS | {"cross-origin-opener-policy": "same-origin"}
+    if settings.secure:
+        frame["strict-transport-security"] = HSTS
+    app.frame = [(name.encode(), value.encode()) for name, value in frame.items()]
     return app
 
 

@@ -1,6 +1,6 @@
 """API keys: made, rotated, revoked, recognised. Every deed commits with its audit entry or not at all."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -68,7 +68,7 @@ class ApiKeys:
             if tenant_id is not None and await tenants.tenant_by_id(session, tenant_id) is None:
                 raise NotFoundError
             key = await repository.add(session, values)
-            await self._log(session, by, "api_key.created", key)
+            await self._log(session, by, "api_key.created", key, after=_state(key))
         return made.plain, key
 
     async def rotate_api_key(
@@ -105,8 +105,13 @@ class ApiKeys:
                 "previous_used_at": old.last_used_at,
             }
             key = await repository.change(session, key_id, values)
-            kept = {"previous_prefix": key.previous_prefix, "previous_until": _stamp(key.previous_until)}
-            await self._log(session, by, "api_key.rotated", key, **kept)
+            kept: dict[str, Any] = {
+                "previous_prefix": key.previous_prefix,
+                "previous_until": _stamp(key.previous_until),
+            }
+            await self._log(
+                session, by, "api_key.rotated", key, before=_state(old), after=_state(key), **kept
+            )
         return made.plain, key
 
     async def revoke_api_key(
@@ -118,7 +123,7 @@ class ApiKeys:
             if found is None or found.key.tenant_id != tenant_id:
                 raise NotFoundError
             key = await repository.change(session, key_id, {"revoked_at": now()})
-            await self._log(session, by, "api_key.revoked", key)
+            await self._log(session, by, "api_key.revoked", key, before=_state(found.key), after=_state(key))
 
     async def api_keys(self, *, tenant_id: UUID | None = None) -> list[ApiKeyInfo]:
         async with self._db.system() as session:
@@ -170,18 +175,44 @@ class ApiKeys:
         )
 
     async def _log(
-        self, session: AsyncSession, by: Principal, action: str, key: ApiKeyInfo, **more: Any
+        self,
+        session: AsyncSession,
+        by: Principal,
+        action: str,
+        key: ApiKeyInfo,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> None:
         """In the installation's own log: a tenant did not do it."""
         detail = {
             "name": key.name,
             "prefix": key.prefix,
             "tenant_id": str(key.tenant_id or ""),
-            "scopes": list(key.scopes),
-            "expires_at": _stamp(key.expires_at),
         }
         await self._db.hand_over(session, OPERATOR)
-        await append(session, by, action, "api_key", key.id, detail | more, tenant_id=OPERATOR)
+        await append(
+            session,
+            by,
+            action,
+            "api_key",
+            key.id,
+            detail | more,
+            before=before,
+            after=after,
+            tenant_id=OPERATOR,
+        )
+
+
+def _state(key: ApiKeyInfo) -> dict[str, Any]:
+    """What a deed can change of a key."""
+    return {
+        "prefix": key.prefix,
+        "scopes": list(key.scopes),
+        "expires_at": _stamp(key.expires_at),
+        "revoked_at": _stamp(key.revoked_at),
+    }
 
 
 def _in_order(scopes: Collection[str]) -> list[str]:

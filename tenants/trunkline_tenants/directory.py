@@ -2,12 +2,15 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from trunkline.audit.service import append
 from trunkline.kernel.clock import now
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
+from trunkline.kernel.principal import SYSTEM, Principal
 from trunkline_tenants import repository
 from trunkline_tenants.api_keys import ApiKeys
 from trunkline_tenants.names import clean_name
@@ -68,6 +71,33 @@ class Directory(ApiKeys):
         async with self._db.system() as session:
             return await repository.tenants(session)
 
+    async def tenants_of(self, ids: Sequence[UUID]) -> dict[UUID, TenantInfo]:
+        """By id, of those that there are."""
+        if not ids:
+            return {}
+        async with self._db.system() as session:
+            return {one.id: one for one in await repository.tenants_of(session, ids)}
+
+    async def tenant_page(
+        self,
+        *,
+        limit: int,
+        offset: int = 0,
+        without: Sequence[UUID] = (),
+        containing: str = "",
+        descending: bool = False,
+    ) -> list[TenantInfo]:
+        """By name, whatever its case."""
+        async with self._db.system() as session:
+            return await repository.tenant_page(
+                session,
+                without=without,
+                containing=containing,
+                descending=descending,
+                limit=limit,
+                offset=offset,
+            )
+
     # people
 
     async def create_user(
@@ -118,7 +148,9 @@ class Directory(ApiKeys):
 
     # members
 
-    async def set_member(self, tenant_id: UUID, user_id: UUID, role: MemberRole) -> None:
+    async def set_member(
+        self, tenant_id: UUID, user_id: UUID, role: MemberRole, *, by: Principal = SYSTEM
+    ) -> None:
         """Adds or changes; ConflictError rather than leave a tenant without an owner.
 
         A changed role ends the person's sessions there: the new rights begin with a new session id.
@@ -138,15 +170,33 @@ class Directory(ApiKeys):
                 raise ConflictError("The organisation needs an owner. Make somebody else an owner first.")
             former = await repository.member_role(session, tenant_id, user_id)
             await repository.put_member(session, tenant_id, user_id, role)
-            if former not in {None, role}:
+            if former == role:
+                return
+            if former is not None:
                 await end_of_tenant(session, user_id, tenant_id)
+            await self._db.hand_over(session, tenant_id)
+            await append(
+                session,
+                by,
+                "member.added" if former is None else "member.role_changed",
+                "member",
+                user_id,
+                before=None if former is None else {"role": former},
+                after={"role": role},
+                tenant_id=tenant_id,
+            )
 
-    async def remove_member(self, tenant_id: UUID, user_id: UUID) -> None:
+    async def remove_member(self, tenant_id: UUID, user_id: UUID, *, by: Principal = SYSTEM) -> None:
         async with self._db.system() as session:
             if list(await repository.lock_owners(session, tenant_id)) == [user_id]:
                 raise ConflictError("The organisation needs an owner. Make somebody else an owner first.")
+            former = await repository.member_role(session, tenant_id, user_id)
             if not await repository.delete_member(session, tenant_id, user_id):
                 raise NotFoundError
+            await self._db.hand_over(session, tenant_id)
+            await append(
+                session, by, "member.removed", "member", user_id, before={"role": former}, tenant_id=tenant_id
+            )
 
     async def members(self, tenant_id: UUID) -> list[MemberInfo]:
         async with self._db.system() as session:

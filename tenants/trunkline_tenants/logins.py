@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+from trunkline.audit.service import append
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
@@ -123,6 +124,12 @@ class Logins:
                 address=visit.address,
                 second_factor=second_factor,
             )
+            if user.staff_role:
+                await self._db.hand_over(session, OPERATOR)
+                detail = {"second_factor": second_factor}
+                await append(
+                    session, principal, "session.opened", "user", user.id, detail, tenant_id=OPERATOR
+                )
         login = Login(
             principal=principal,
             user=user,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     func,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,13 +31,18 @@ _KEYS = ["data_keys.tenant_id", "data_keys.version"]
 
 class Tenant(Base):
     __tablename__ = "tenants"
-    __table_args__ = (UniqueConstraint("slug"),)
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        Index("ix_tenants_listing", text("lower(name)"), "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     slug: Mapped[str]
     """The product's own name for the customer: lower case letters, digits and hyphens."""
     name: Mapped[str]
     created_at: Mapped[datetime] = timestamp()
+    weight: Mapped[int] = mapped_column(server_default=text("1"))
+    """Turns of its work for each of a tenant's with weight 1, while both wait; 1 to 100."""
 
 
 class User(Base):

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.health.repository import among
 from trunkline_tenants.models import Member, Tenant, User
 from trunkline_tenants.permissions import MemberRole
 from trunkline_tenants.schemas import MemberInfo, Membership, TenantInfo, UserInfo
@@ -42,6 +43,35 @@ async def _tenant(session: AsyncSession, condition: ColumnElement[bool]) -> Tena
 
 async def tenants(session: AsyncSession) -> list[TenantInfo]:
     rows = await session.execute(select(*TENANT_COLUMNS).order_by(Tenant.name, Tenant.id))
+    return [TenantInfo(*row) for row in rows]
+
+
+async def tenants_of(session: AsyncSession, ids: Sequence[UUID]) -> list[TenantInfo]:
+    rows = await session.execute(select(*TENANT_COLUMNS).where(among(Tenant.id, ids)))
+    return [TenantInfo(*row) for row in rows]
+
+
+async def tenant_page(
+    session: AsyncSession,
+    *,
+    without: Sequence[UUID],
+    containing: str,
+    descending: bool,
+    limit: int,
+    offset: int,
+) -> list[TenantInfo]:
+    """By name. `without`: all but these; `containing`: in name or slug, in any case; it reads every name."""
+    name = func.lower(Tenant.name)
+    query = select(*TENANT_COLUMNS)
+    if without:
+        query = query.where(~among(Tenant.id, without))
+    if containing:
+        wanted = containing.lower()
+        query = query.where(
+            or_(name.contains(wanted, autoescape=True), Tenant.slug.contains(wanted, autoescape=True))
+        )
+    order = (name.desc(), Tenant.id.desc()) if descending else (name, Tenant.id)
+    rows = await session.execute(query.order_by(*order).limit(limit).offset(offset))
     return [TenantInfo(*row) for row in rows]
 
 

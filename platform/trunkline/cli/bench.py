@@ -2,6 +2,9 @@
 
 Such a file has a docstring (its first line is the help text) and `def run(say: Say) -> Figures`. It measures
 once; the command repeats it and reports medians. Ratios pair our figure with a peer's of the same run.
+
+It may also have `OPTIONS` (click options, handed to `run` by name), `RUNS` (how often by default), and
+`once(say, whole, **options)`, called a single time after all runs with their medians, for what takes long.
 """
 
 import importlib.util
@@ -41,24 +44,33 @@ class Benches(click.Group):
 
         @click.command(name, help=module.__doc__)
         @click.option(
-            "--runs", default=1, show_default=True, type=click.IntRange(1, 100), help="Repetitions."
+            "--runs",
+            default=getattr(module, "RUNS", 1),
+            show_default=True,
+            type=click.IntRange(1, 100),
+            help="Repetitions.",
         )
         @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, as the last line.")
-        def bench(runs: int, as_json: bool) -> None:
+        def bench(runs: int, as_json: bool, **options: Any) -> None:
             def say(line: str) -> None:
                 click.echo(line, err=True)
 
-            results = [module.run(say) for _ in range(runs)]
+            results = [module.run(say, **options) for _ in range(runs)]
             whole = Figures(
                 figures=_medians([result.figures for result in results]),
                 ratios=_medians([result.ratios for result in results]),
             )
+            if hasattr(module, "once"):
+                more = module.once(say, whole, **options)
+                whole.figures |= more.figures
+                whole.ratios |= more.ratios
             for key, value in {**whole.figures, **whole.ratios}.items():
                 click.echo(f"{key:<28} {value:>14,.6g}")
             if as_json:
                 line = {"bench": name, "runs": runs, "figures": whole.figures, "ratios": whole.ratios}
                 click.echo(msgspec.json.encode(line).decode())
 
+        bench.params.extend(getattr(module, "OPTIONS", ()))
         return bench
 
 
@@ -86,4 +98,6 @@ def _load(name: str) -> Any:
 
 
 def _medians(results: list[dict[str, float]]) -> dict[str, float]:
-    return {key: statistics.median(result[key] for result in results) for key in results[0]}
+    """Of the keys that every result has: a peer that is not installed leaves its own out."""
+    keys = [key for key in results[0] if all(key in result for result in results)]
+    return {key: statistics.median(result[key] for result in results) for key in keys}

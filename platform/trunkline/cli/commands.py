@@ -1,14 +1,21 @@
 """Each command, thin; what it does lies in the module it imports when called, so that --help is quick."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from trunkline.cli.audit import add_audit
 from trunkline.cli.bench import add_bench
+from trunkline.cli.chaos import add_chaos
+from trunkline.cli.connector import add_connector
 from trunkline.cli.failures import Failure, SentenceGroup
+from trunkline.cli.hooks import add_hooks
 from trunkline.cli.keys import add_keys
 from trunkline.cli.tenants import add_tenants
 from trunkline.kernel.settings import Settings
@@ -41,9 +48,13 @@ def build(composition: "Composition") -> click.Group:
     _add_processes(cli, composition)
     _add_database(cli, composition)
     _add_doctor(cli)
+    add_audit(cli)
     add_keys(cli)
+    add_hooks(cli, composition)
     add_tenants(cli, composition)
+    add_connector(cli, composition)
     add_bench(cli)
+    add_chaos(cli)
     return cli
 
 
@@ -98,19 +109,35 @@ def _add_processes(cli: click.Group, composition: "Composition") -> None:
         run_until_signal(lambda stop: composition.run_worker(settings, stop))
 
     @cli.command()
-    def sandbox() -> None:
-        """Serve a simulated CRM, and a product page that embeds Trunkline."""
+    @click.option(
+        "--connector",
+        "folders",
+        multiple=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="A partner's connector to simulate too; can be given several times.",
+    )
+    def sandbox(folders: tuple[Path, ...]) -> None:
+        """Serve simulated providers, and a product that embeds Trunkline."""
         from trunkline.cli.serving import bind, serve
         from trunkline.kernel import logs
+        from trunkline.kit.package import NoSimulatorError
+        from trunkline.sdk.manifest import ManifestError
 
         settings = Settings.load()
+        if folders:
+            more = os.pathsep.join([settings.sandbox_connectors, *map(str, folders)])
+            settings = msgspec.structs.replace(settings, sandbox_connectors=more)
         logs.configure(settings, "sandbox")
+        try:
+            provided = composition.sandbox_app(settings)
+        except (ManifestError, NoSimulatorError) as error:
+            raise Failure(f"The sandbox cannot simulate a connector: {error}") from error
         with (
             bind(settings.host, settings.sandbox_port, "TRUNKLINE_SANDBOX_PORT") as provider,
             bind(settings.host, settings.product_port, "TRUNKLINE_PRODUCT_PORT") as product,
         ):
             apps = [
-                (composition.sandbox_app(settings), provider),
+                (provided, provider),
                 (composition.product_app(settings), product),
             ]
             serve(apps, settings)

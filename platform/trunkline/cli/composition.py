@@ -35,5 +35,7 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
     """Idempotent; called after the migrations."""
     connectors: Callable[[], Any] = dict
     """The registry of connectors."""
+    packages: Callable[[], Any] = list
+    """The connectors' folders, as `trunkline.kit.package` reads them."""
     command: tuple[str, ...] = (sys.executable, "-m", "trunkline.main")
     """How `up` starts its children: this, then the name of a subcommand."""

@@ -1,4 +1,4 @@
-"""`trunkline tenants`: the end of one."""
+"""`trunkline tenants`: how much of the workers one gets, and the end of one."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -34,6 +34,33 @@ def add_tenants(cli: click.Group, composition: "Composition") -> None:
         if confirmed != slug:
             raise Failure("The slugs differ; nothing was done.")
         click.echo(_shred(composition, slug))
+
+    @tenants.command()
+    @click.argument("slug")
+    @click.argument("number", type=click.IntRange(1, 100))
+    def weight(slug: str, number: int) -> None:
+        """How many turns a tenant's work gets for each turn of one with weight 1, while both wait.
+
+        Caps in flight stay as they are. It counts from the next round of dispatching.
+        """
+        from trunkline.cli.attach import with_database
+
+        with with_database(Settings.load()) as settings:
+            asyncio.run(_weigh(settings, slug, number))
+        click.echo(f"The tenant {slug} has weight {number}.")
+
+
+async def _weigh(settings: Settings, slug: str, number: int) -> None:
+    from trunkline.kernel.db import Database
+    from trunkline.work import backlog
+
+    db = Database(settings.database_url, pool_size=1, application="tenants")
+    try:
+        async with db.system() as system:
+            if not await backlog.weigh(system, slug, number):
+                raise Failure(f"There is no tenant {slug!r}.")
+    finally:
+        await db.dispose()
 
 
 def _shred(composition: "Composition", slug: str) -> str:

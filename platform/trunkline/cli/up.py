@@ -26,7 +26,16 @@ from trunkline.kernel.embedded.process import last_line, stop_all
 from trunkline.kernel.settings import Settings
 
 READY_SECONDS = 30.0
-OURS = ("postgres", "postgres.new", "postgres.password", "wrapping.key", "log", "sandbox")
+OURS = (
+    "postgres",
+    "postgres.new",
+    "postgres.password",
+    "wrapping.key",
+    "audit.key",
+    "audit-heads.jsonl",
+    "log",
+    "sandbox",
+)
 """Names in the data folder that a reset removes; anything else there is somebody's own."""
 
 

@@ -99,8 +99,20 @@ class Once:
         self._idempotency = idempotency
         self._principal = principal
 
-    async def __call__(self, tenant_id: UUID, deed: Deed[T]) -> Response[T]:
-        """Runs `deed` in a transaction of the tenant's, unless the request was carried out before."""
+    async def __call__(
+        self,
+        tenant_id: UUID,
+        deed: Deed[T],
+        then: Callable[[Response[T]], Awaitable[Response[T]]] | None = None,
+    ) -> Response[T]:
+        """Runs `deed` in a transaction of the tenant's, unless the request was carried out before.
+
+        `then`: what is done with its answer, each time and after the commit.
+        """
+        answer = await self._done(tenant_id, deed)
+        return answer if then is None else await then(answer)
+
+    async def _done(self, tenant_id: UUID, deed: Deed[T]) -> Response[T]:
         status = int(self._request.route_handler.status_code)
         key = self._request.headers.get(HEADER)
         if key is None:

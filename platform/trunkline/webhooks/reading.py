@@ -1,0 +1,99 @@
+"""What events say of records, and which of it is still news. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from trunkline.runs.documents import MAX_ID, Item
+from trunkline.runs.moments import parse_moment
+from trunkline.sdk.manifest import StreamSpec, point
+from trunkline.sdk.webhooks import Event as Rule
+from trunkline.sdk.webhooks import Webhooks
+from trunkline.webhooks.event_repository import HeldForm, Queued
+from trunkline.webhooks.events import UnparsableError, document
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """An event and what it says of which records."""
+
+    event: Queued
+    rule: Rule
+    ids: tuple[str, ...]
+    document: dict[str, Any] | None
+    at: datetime | None
+
+
+def told(hooks: Webhooks, event: Queued, raw: bytes) -> Told | None:
+    """None: no rule of the manifest wants it. Raises UnparsableError."""
+    rule = hooks.kind(event.type)
+    if rule is None:
+        return None
+    found = document(raw)
+    ids: list[str] = []
+    for pointer in rule.ids:
+        value = point(found, pointer)
+        listed = value if isinstance(value, list) else [value]
+        ids += [_id(one, pointer) for one in listed if one is not None]
+    if not ids:
+        raise UnparsableError(f"{' and '.join(rule.ids)} is missing")
+    whole = None
+    if rule.document is not None:
+        whole = point(found, rule.document)
+        if not isinstance(whole, dict):
+            raise UnparsableError(f"{rule.document} is not a record")
+    return Told(event=event, rule=rule, ids=tuple(dict.fromkeys(ids)), document=whole, at=event.occurred_at)
+
+
+def _id(value: Any, pointer: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= MAX_ID:
+        raise UnparsableError(f"{pointer} is not an id")
+    return str(value)
+
+
+def item_of(spec: StreamSpec, one: Told) -> Item:
+    """Of an event that brings the whole record."""
+    assert one.document is not None
+    modified = parse_moment(point(one.document, spec.modified)) if spec.modified else None
+    return Item(one.ids[0], one.document, modified or one.at)
+
+
+def newest(told: Sequence[Told], spec: StreamSpec) -> tuple[dict[str, Told], list[Told]]:
+    """Of events that bring whole records or say that they are gone: the last word on each, and the rest.
+
+    By the record's own time, then the event's, then the order of arrival.
+    """
+    last: dict[str, Told] = {}
+    older: list[Told] = []
+    for one in sorted(told, key=lambda one: _order(one, spec)):
+        before = last.get(one.ids[0])
+        if before is not None:
+            older.append(before)
+        last[one.ids[0]] = one
+    return last, older
+
+
+def _order(one: Told, spec: StreamSpec) -> tuple[float, int]:
+    at = one.at
+    if one.document is not None and not one.rule.deleted:
+        at = item_of(spec, one).modified_at
+    return (at or one.event.received_at).timestamp(), one.event.id.int
+
+
+def stale(at: datetime | None, held: HeldForm | None) -> bool:
+    """Whether what is held is newer than what an event of that time says.
+
+    Strictly, unlike a page's: an event may come a day late, or be replayed a month later. What has no time of
+    its own is as new as it was received.
+    """
+    if held is None or at is None:
+        return False
+    known = [moment for moment in (held.modified_at, held.deleted_at) if moment is not None]
+    return max(known, default=held.received_at) > at
+
+
+def buried(at: datetime | None, gone: Mapping[str, datetime], external_id: str) -> bool:
+    """Whether a deletion that came before it said that the record, which is not held, is gone."""
+    known = gone.get(external_id)
+    return known is not None and (at is None or known >= at)
