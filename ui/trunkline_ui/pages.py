@@ -15,6 +15,7 @@ from trunkline_ui.recipes.controllers import ROUTES as RECIPES
 from trunkline_ui.theme import choose_theme
 from trunkline_ui.widget.assets import loader, widget_file
 from trunkline_ui.widget.callback import oauth_callback
+from trunkline_ui.widget.form import FormPages
 from trunkline_ui.widget.frame import FrameController
 
 
@@ -30,6 +31,7 @@ def handlers(*, development: bool) -> Sequence[Any]:
         loader,
         widget_file,
         FrameController,
+        FormPages,
         oauth_callback,
         *PORTAL,
         *RECIPES,

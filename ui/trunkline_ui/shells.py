@@ -25,8 +25,10 @@ def portal_shell(
     tenant_name: str = "",
     *,
     open_issues: int | None = None,
+    open_reviews: int | None = None,
 ) -> Shell:
-    """`current`: href of a nav item (/portal, /portal/records, /portal/issues, /portal/activity).
+    """`current`: href of a nav item (/portal, /portal/records, /portal/issues, /portal/reviews,
+    /portal/webhooks, /portal/activity).
 
     `tenant_name`: by default that of the browser's session.
     """
@@ -39,6 +41,12 @@ def portal_shell(
             NavItem("Connections", "/portal", "plug"),
             NavItem("Records", "/portal/records", "database"),
             NavItem("Issues", "/portal/issues", "health", count=open_issues, tone="danger"),
+            NavItem("Reviews", "/portal/reviews", "eye", count=open_reviews, tone="danger"),
+            *(
+                (NavItem("Webhooks", "/portal/webhooks", "bolt"),)
+                if can(principal, "webhooks.manage")
+                else ()
+            ),
             NavItem("Activity", "/portal/activity", "clock"),
         ),
         current=current,
@@ -57,16 +65,23 @@ def console_shell(
     *,
     open_issues: int | None = None,
 ) -> Shell:
-    """`current`: href of a nav item (/console, /console/issues, /console/runbooks, /console/keys)."""
+    """`current`: href of a nav item (/console, /console/issues, /console/runbooks, /console/connectors,
+    /console/webhooks, /console/keys, /console/audit).
+    """
     del request
-    keys = (NavItem("API keys", "/console/keys", "key"),) if can(principal, "console.act") else ()
+    acting = (
+        NavItem("Webhooks", "/console/webhooks", "bolt"),
+        NavItem("API keys", "/console/keys", "key"),
+    )
     return Shell(
         area="console",
         nav=(
             NavItem("Tenants", "/console", "users"),
             NavItem("Issues", "/console/issues", "alert", count=open_issues, tone="danger"),
             NavItem("Runbooks", "/console/runbooks", "book"),
-            *keys,
+            NavItem("Connectors", "/console/connectors", "plug"),
+            *(acting if can(principal, "console.act") else ()),
+            NavItem("Audit log", "/console/audit", "shield"),
         ),
         current=current,
         name=principal.label,

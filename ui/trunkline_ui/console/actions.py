@@ -62,7 +62,7 @@ class ConnectionSync(Controller):
         data: Annotated[Reason, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Page | Response[None]:
         reason = data.reason.strip()
-        error = _unfit(reason)
+        error = unfit(reason)
         if error:
             return await _form(
                 request, db, principal, health, tenant_id, tenant, connection_id, reason=reason, error=error
@@ -88,7 +88,7 @@ class ConnectionSync(Controller):
         return see_other(settings, back, "Sync started. Your reason is in the tenant's activity.")
 
 
-def _unfit(reason: str) -> str:
+def unfit(reason: str) -> str:
     """What is wrong with a reason; empty if nothing is."""
     if not reason:
         return "Say why: the tenant sees it in its activity."

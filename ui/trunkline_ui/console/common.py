@@ -31,6 +31,7 @@ ACTIONS: dict[Action, str] = {
     "quarantine": "Sets the records aside",
     "pause": "Pauses the stream",
     "fail": "Ends the run",
+    "note": "Stops nothing; is noted once",
 }
 
 

@@ -1,16 +1,20 @@
 """`/console/issues`: one cause per problem, however many tenants have it."""
 
+from collections.abc import Sequence
+
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from trunkline.deliveries.across import FailingEndpoint, failing_endpoints
 from trunkline.health import across
 from trunkline.health.across import CauseRow
-from trunkline.kernel.db import Database
+from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
 from trunkline.kernel.principal import Principal
-from trunkline.resilience.failures import failures
+from trunkline.readers.schemas import FailingReader
+from trunkline.resilience.failures import UNCLASSIFIED, failures
 from trunkline.sdk.registry import Connectors
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import TenantInfo
@@ -35,6 +39,44 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True):
     connector: str
 
 
+class ReaderTrouble(msgspec.Struct, frozen=True):
+    """A reader of a tenant's change log that cannot go on."""
+
+    row: FailingReader
+    cause: Cause
+    tenant: TenantInfo | None
+
+
+class EndpointTrouble(msgspec.Struct, frozen=True):
+    """A webhook endpoint that takes nothing; `tenant` None: the installation's."""
+
+    row: FailingEndpoint
+    tenant: TenantInfo | None
+    shared: bool
+
+
+class Unclassified(msgspec.Struct, frozen=True):
+    """How much of what is open the failure table does not know; the aim is at most 1 %."""
+
+    times: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        return self.times / self.of if self.of else 0.0
+
+    @property
+    def too_much(self) -> bool:
+        return self.share > 0.01
+
+
+def _unclassified(found: Sequence[CauseRow]) -> Unclassified:
+    return Unclassified(
+        times=sum(row.times for row in found if row.cause not in failures() or row.cause == UNCLASSIFIED),
+        of=sum(row.times for row in found),
+    )
+
+
 class IssuePages(Controller):
     include_in_schema = False
 
@@ -44,11 +86,27 @@ class IssuePages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         principal: NamedDependency[Principal],
+        directory: NamedDependency[Directory],
     ) -> Page:
         async with db.console() as session:
             found = await across.causes(session)
+            readers = await across.failing_readers(session, limit=PAGE)
+            endpoints = await failing_endpoints(session, limit=PAGE)
+        tenants = await directory.tenants_of(
+            [one.tenant_id for one in readers] + [one.tenant_id for one in endpoints]
+        )
         context = frame(request, principal, "/console/issues", sum(row.issues for row in found))
-        context |= {"lines": [CauseLine(row, cause_of(row.cause)) for row in found]}
+        context |= {
+            "lines": [CauseLine(row, cause_of(row.cause)) for row in found],
+            "unclassified": _unclassified(found),
+            "readers": [
+                ReaderTrouble(one, cause_of(one.cause), tenants.get(one.tenant_id)) for one in readers
+            ],
+            "endpoints": [
+                EndpointTrouble(one, tenants.get(one.tenant_id), one.tenant_id == OPERATOR)
+                for one in endpoints
+            ],
+        }
         return page("console/issues.html", context, block="live")
 
     @get("/console/issues/{cause:str}")
@@ -72,7 +130,7 @@ class IssuePages(Controller):
             rows = (
                 await across.affected(session, cause=cause, limit=PAGE + 1, offset=offset) if summary else []
             )
-        tenants = {tenant.id: tenant for tenant in await directory.tenants()}
+        tenants = await directory.tenants_of([row.tenant_id for row in rows])
         here = f"/console/issues/{cause}"
         context = frame(request, principal, "/console/issues", sum(row.issues for row in every))
         context |= {

@@ -1,10 +1,32 @@
 """Every controller of the console, for the list of pages."""
 
 from trunkline_ui.console.actions import ConnectionSync
+from trunkline_ui.console.api_versions import ApiVersionPages
+from trunkline_ui.console.audit import AuditPages
+from trunkline_ui.console.connectors import ConnectorPages
+from trunkline_ui.console.events import ConsoleEvents, ConsoleReplays
 from trunkline_ui.console.issues import IssuePages
 from trunkline_ui.console.keys import KeyPages
 from trunkline_ui.console.overview import OverviewPages
+from trunkline_ui.console.package_steps import PackageSteps
+from trunkline_ui.console.packages import PackagePages
 from trunkline_ui.console.runbooks import RunbookPages
 from trunkline_ui.console.tenant import TenantPages
+from trunkline_ui.console.webhooks import WebhookPages
 
-CONSOLE = (OverviewPages, TenantPages, ConnectionSync, IssuePages, RunbookPages, KeyPages)
+CONSOLE = (
+    OverviewPages,
+    TenantPages,
+    ConnectionSync,
+    ConsoleEvents,
+    ConsoleReplays,
+    IssuePages,
+    RunbookPages,
+    ConnectorPages,
+    ApiVersionPages,
+    PackagePages,
+    PackageSteps,
+    WebhookPages,
+    KeyPages,
+    AuditPages,
+)

@@ -7,11 +7,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from trunkline.health import across
+from trunkline.health.arrival import arrivals
 from trunkline.health.service import HealthService
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
+from trunkline.readers import repository as readers
 from trunkline.sdk.registry import Connectors
+from trunkline.webhooks.repository import registered
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.errors import UnknownTenantError
 from trunkline_ui.console.common import frame
@@ -19,6 +22,7 @@ from trunkline_ui.console.tenant_view import (
     connection_panel,
     issue_line,
     labels_of,
+    reader_line,
     run_line,
     severity,
     work_line,
@@ -52,9 +56,15 @@ class TenantPages(Controller):
             raise UnknownTenantError
         async with db.console() as session:
             found = await health.of_tenant(session, tenant_id, disconnected=True)
+            known_as = {one.name: one for one in connectors.all()}
+            arriving = await arrivals(
+                session, tenant_id, {one.row.id: known_as.get(one.row.connector) for one in found}
+            )
+            addresses = await registered(session, tenant_id)
             issues = await across.affected(session, tenant_id=tenant_id, limit=ISSUES_SHOWN)
             runs = await across.last_runs(session, tenant_id, limit=RUNS_SHOWN)
             work = await across.pending_work(session, tenant_id, limit=WORK_SHOWN + 1)
+            reading = await readers.views(session, tenant_id)
             open_issues = await across.count_open(session)
         streams = {name: stream_labels(connectors, name) for name in {one.row.connector for one in found}}
         labels, moment = labels_of(found, streams), now()
@@ -68,8 +78,11 @@ class TenantPages(Controller):
                 )
                 for one in sorted(found, key=severity)
             ],
+            "arriving": arriving,
+            "addresses": addresses,
             "issues": [issue_line(row, streams.get(row.connector, {})) for row in issues],
             "runs": [run_line(row, labels) for row in runs if row.connection_id in labels],
+            "readers": [reader_line(row, moment) for row in reading],
             "work": [work_line(row, labels, moment) for row in work[:WORK_SHOWN]],
             "more_work": len(work) > WORK_SHOWN,
             "modes": MODES,

@@ -9,12 +9,17 @@ import msgspec
 
 from trunkline.health.assessment import LEVELS, Health, Level
 from trunkline.health.service import TenantHealth
+from trunkline.health.trouble import Trouble
 from trunkline_tenants.schemas import TenantInfo
 from trunkline_ui.console.common import Cause, cause_of
 
 PAGE = 25
-Sort = Literal["name", "health", "freshness", "issues"]
-SORTS: tuple[Sort, ...] = ("name", "health", "freshness", "issues")
+FOUND = 200
+"""Tenants that a search shows at most."""
+Sort = Literal["name", "health"]
+SORTS: tuple[Sort, ...] = ("name", "health")
+FINE = "fine"
+"""In place of a level: whoever is in no trouble."""
 NONE = "none"
 """Stands where there is no level: nothing is connected, or nothing of it is meant to sync."""
 LEVEL_WORDS: dict[str, str] = {
@@ -22,8 +27,7 @@ LEVEL_WORDS: dict[str, str] = {
     "failing": "Failing",
     "degraded": "Degraded",
     "delayed": "Delayed",
-    "healthy": "Healthy",
-    NONE: "Not syncing",
+    FINE: "No trouble",
 }
 
 
@@ -47,14 +51,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     level: str = ""
     sort: Sort = "health"
     ascending: bool = False
-    """For health, the healthiest first."""
+    """Of names; the worst are always first."""
     page: int = 1
 
 
 def choice(search: str, level: str, sort: str, direction: str, page: int) -> Choice:
     """From a query; what is not known becomes the default: worst first."""
     known: Sort = next((name for name in SORTS if name == sort), "health")
-    ascending = direction == "asc" if direction in {"asc", "desc"} else known == "name"
+    ascending = known == "name" and direction != "desc"
     return Choice(
         search=search,
         level=level if level in LEVEL_WORDS else "",
@@ -95,47 +99,45 @@ def _short(health: Health) -> str:
     return health.support
 
 
-def tenant_lines(
-    tenants: Sequence[TenantInfo], health: Mapping[UUID, TenantHealth], search: str
-) -> list[TenantLine]:
-    """Those whose name or slug contains `search`, whatever its case."""
-    wanted = search.casefold()
-    return [
-        tenant_line(tenant, health[tenant.id])
-        for tenant in tenants
-        if wanted in tenant.name.casefold() or wanted in tenant.slug
-    ]
-
-
-def counts(lines: Sequence[TenantLine]) -> Mapping[str, int]:
-    """How many tenants stand at each level."""
-    return Counter(line.level for line in lines)
+def group(level: str) -> str:
+    """The tab of a level."""
+    return level if level in LEVEL_WORDS else FINE
 
 
 def ordered(lines: Sequence[TenantLine], wanted: Choice) -> list[TenantLine]:
-    """Filtered and sorted; ties by name. What has no value comes last in either direction."""
-    kept = [line for line in lines if wanted.level in {"", line.level}]
+    """Of a search: filtered and sorted, ties by name."""
+    kept = [line for line in lines if wanted.level in {"", group(line.level)}]
     kept.sort(key=lambda line: (line.tenant.name.casefold(), line.tenant.slug))
     if wanted.sort == "name":
         return kept if wanted.ascending else kept[::-1]
-    valued = [line for line in kept if _value(line, wanted.sort) is not None]
-    without = [line for line in kept if _value(line, wanted.sort) is None]
-    valued.sort(key=lambda line: _value(line, wanted.sort) or (0.0, 0.0), reverse=not wanted.ascending)
-    return valued + without
+    return sorted(kept, key=_severity)
 
 
-def _value(line: TenantLine, sort: Sort) -> tuple[float, float] | None:
-    """Higher is worse."""
-    if sort == "issues":
-        return float(line.health.open_issues), 0.0
-    if sort == "freshness":
-        return None if line.health.lag_seconds is None else (float(line.health.lag_seconds), 0.0)
+def _severity(line: TenantLine) -> tuple[int, float]:
+    """What has lasted longer is worse; of those in no trouble none is."""
     level, since = line.health.level, line.health.since
-    if level is None or since is None:
-        return None
-    # what has lasted longer is worse; a healthy one's age means nothing
-    lasted = 0.0 if level == "healthy" else -since.timestamp()
-    return -float(LEVELS.index(level)), lasted
+    if level is None or since is None or level == "healthy":
+        return len(LEVELS), 0.0
+    return LEVELS.index(level), since.timestamp()
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is known of all tenants without reading those in no trouble."""
+
+    tenants: dict[UUID, Level]
+    """Each one in trouble with its worst level; the worst first."""
+    connections: Counter[Level]
+
+    def at(self, level: str) -> list[UUID]:
+        return [tenant_id for tenant_id, found in self.tenants.items() if level in {"", found}]
+
+
+def summed(found: Sequence[Trouble]) -> Standing:
+    """`found`: the worst first."""
+    tenants: dict[UUID, Level] = {}
+    for one in found:
+        tenants.setdefault(one.tenant_id, one.level)
+    return Standing(tenants, Counter(one.level for one in found))
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,22 +158,18 @@ _TONES: dict[Level, str] = {
 }
 
 
-def tiles(health: Mapping[UUID, TenantHealth]) -> list[Tile]:
+def tiles(levels: Mapping[Level, int], open_issues: int) -> list[Tile]:
     """Of the whole installation, whatever is filtered; colour only where there is something."""
-    levels: Counter[Level] = Counter()
-    for one in health.values():
-        levels.update(one.levels)
-    issues = sum(one.open_issues for one in health.values())
+    worst = [level for level in LEVELS if level != "healthy"]
     return [
-        Tile(label="Tenants", value=f"{len(health):,}"),
         *(
             Tile(
-                label="To reconnect" if level == "reconnect_needed" else LEVEL_WORDS[level],
-                value=f"{levels[level]:,}",
-                tone=_TONES[level] if levels[level] else "",
-                hint="connections" if levels[level] != 1 else "connection",
+                label=LEVEL_WORDS[level] if level != "reconnect_needed" else "To reconnect",
+                value=f"{levels.get(level, 0):,}",
+                tone=_TONES[level] if levels.get(level) else "",
+                hint="connections" if levels.get(level, 0) != 1 else "connection",
             )
-            for level in reversed(LEVELS)
+            for level in worst
         ),
-        Tile(label="Open issues", value=f"{issues:,}", tone="danger" if issues else ""),
+        Tile(label="Open issues", value=f"{open_issues:,}", tone="danger" if open_issues else ""),
     ]

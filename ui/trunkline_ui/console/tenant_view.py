@@ -8,8 +8,9 @@ from uuid import UUID
 import msgspec
 
 from trunkline.health.across import AffectedRow, RunRow, WorkRow
-from trunkline.health.assessment import LEVELS, StreamFacts, assess_stream
+from trunkline.health.assessment import LEVELS, ConnectionFacts, StreamFacts, assess_stream, stream_health
 from trunkline.health.service import ConnectionHealth
+from trunkline.readers.schemas import ReaderView
 from trunkline.resilience.failures import failure
 from trunkline_ui.console.common import Cause, cause_of
 
@@ -24,6 +25,7 @@ _KINDS = {
     "sync": "Sync",
     "check": "Check of the access",
     "expire_pending": "End of an unfinished sign-in",
+    "read:daily_changes": "Reader: daily changes",
 }
 
 
@@ -34,6 +36,9 @@ class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
     word: str
     """In place of the badge's own; may be empty."""
     lag_seconds: int | None
+    target_seconds: int
+    doing: str
+    """What is being done, or goes on."""
     waiting_until: datetime | None
     next_due_at: datetime | None
     """None while it is not meant to be read."""
@@ -72,6 +77,13 @@ class IssueLine(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
 
 
+class ReaderLine(msgspec.Struct, frozen=True, kw_only=True):
+    row: ReaderView
+    what: str
+    lag_seconds: int
+    cause: Cause | None
+
+
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     row: RunRow
     connection: str
@@ -101,7 +113,7 @@ def connection_panel(
         cause=cause_of(code) if code else None,
         sentence=health.support if health else SENTENCES.get(facts.state, ""),
         stream=streams.get(stream, stream) if stream else "",
-        streams=[_stream_line(found, facts.state, streams, now) for found in facts.streams],
+        streams=[_stream_line(facts, found, streams, now) for found in facts.streams],
         records=sum(found.records for found in facts.streams),
     )
 
@@ -113,8 +125,13 @@ def severity(one: ConnectionHealth) -> tuple[int, float]:
     return len(LEVELS) + (one.row.facts.state == "disconnected"), 0.0
 
 
-def _stream_line(facts: StreamFacts, state: str, labels: Mapping[str, str], now: datetime) -> StreamLine:
+def _stream_line(
+    connection: ConnectionFacts, facts: StreamFacts, labels: Mapping[str, str], now: datetime
+) -> StreamLine:
+    state = connection.state
     health = assess_stream(facts, now)
+    line = stream_health(connection, facts, now)
+    code = facts.cause or (health.cause if health.why == "review" else None)
     badge, word = ("running", "") if facts.running and health.level == "healthy" else (health.level, "")
     if state != "active":
         badge, word = "disconnected", "Stopped"
@@ -128,9 +145,11 @@ def _stream_line(facts: StreamFacts, state: str, labels: Mapping[str, str], now:
         badge=badge,
         word=word,
         lag_seconds=health.lag_seconds,
+        target_seconds=line.target_seconds,
+        doing=line.doing,
         waiting_until=health.waiting_until,
         next_due_at=facts.next_due_at if state == "active" and facts.paused_at is None else None,
-        cause=cause_of(facts.cause) if facts.cause else None,
+        cause=cause_of(code) if code else None,
     )
 
 
@@ -146,6 +165,17 @@ def work_line(row: WorkRow, labels: Labels, now: datetime) -> WorkLine:
         leased=leased,
         overdue=not leased and row.due_at < now,
         cause=cause_of(row.cause) if row.cause else None,
+    )
+
+
+def reader_line(row: ReaderView, now: datetime) -> ReaderLine:
+    """A feed's name is the product's choice; it names a consumer, not a person."""
+    what = row.kind.replace("_", " ").capitalize()
+    return ReaderLine(
+        row=row,
+        what=what if row.name == row.kind else f"{what}: {row.name}",
+        lag_seconds=row.lag_seconds(now),
+        cause=cause_of(row.cause) if row.failures and row.cause else None,
     )
 
 

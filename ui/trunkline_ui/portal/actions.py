@@ -8,13 +8,14 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.audit.service import append
 from trunkline.connections.cookies import flow_cookie
 from trunkline.connections.service import ConnectionService
 from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
-from trunkline.kernel.errors import BadInputError, ConflictError
+from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.runs.schemas import RunView
@@ -23,6 +24,7 @@ from trunkline.sdk.registry import Connectors
 from trunkline.work.queue import WorkQueue
 from trunkline_ui.portal.common import (
     AnyRequest,
+    as_id,
     connection_of,
     frame,
     label_of,
@@ -30,6 +32,7 @@ from trunkline_ui.portal.common import (
     told,
     usable,
 )
+from trunkline_ui.portal.words import ASIDE
 from trunkline_ui.rendering import Page, page
 
 _BACK = told("/portal/connections/{connection_id}")
@@ -37,6 +40,14 @@ _BACK = told("/portal/connections/{connection_id}")
 
 class Sync(msgspec.Struct):
     stream: str = ""
+
+
+class SetAside(msgspec.Struct):
+    """Empty: all. `record`: the provider's id, with its stream."""
+
+    stream: str = ""
+    recipe: str = ""
+    record: str = ""
 
 
 class Rename(msgspec.Struct):
@@ -89,7 +100,7 @@ class ConnectionActions(Controller):
         async with db.tenant(tenant_id) as session:
             connection = await connection_of(connections, session, tenant_id, connection_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
-        label = label_of(connectors, connection.connector)
+        label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "what": "reread"}
         return page("portal/confirm.html", context)
 
@@ -111,6 +122,41 @@ class ConnectionActions(Controller):
         await work.wake()
         text, tone = _reread_words(started)
         return see_other(settings, f"/portal/connections/{connection_id}", text, tone)  # type: ignore[arg-type]
+
+    @post("/set-aside/retry", status_code=303, opt={"can": "runs.start"})
+    async def retry_set_aside(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        runs: NamedDependency[RunService],
+        work: NamedDependency[WorkQueue],
+        connection_id: FromPath[UUID],
+        data: Annotated[SetAside, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None]:
+        recipe = as_id(data.recipe)
+        if not all(map(usable, (data.stream, data.record))) or (data.recipe and recipe is None):
+            raise NotFoundError
+        async with db.tenant(tenant_id) as session:
+            started = await runs.retry_set_aside(
+                session,
+                tenant_id,
+                connection_id,
+                stream=data.stream or None,
+                recipe_id=recipe,
+                external_id=data.record or None,
+            )
+            if started:
+                given = {"stream": data.stream, "recipe_id": data.recipe, "external_id": data.record}
+                detail = {name: value for name, value in given.items() if value}
+                await append(session, principal, "record.retried", "connection", connection_id, detail)
+        await work.wake()
+        if not started:
+            back = f"/portal/records?connection={connection_id}&show=quarantined"
+            return see_other(settings, back, "Nothing of that kind is set aside any more.", "info")
+        text = "Tried again with the recipe in force. What fits now flows; what does not stays set aside."
+        return see_other(settings, f"/portal/runs/{started[0].id}", text)
 
     @post("/pause", status_code=303, opt={"can": "connections.manage"})
     async def pause(
@@ -191,7 +237,7 @@ class ConnectionActions(Controller):
         async with db.tenant(tenant_id) as session:
             connection = await connection_of(connections, session, tenant_id, connection_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
-        label = label_of(connectors, connection.connector)
+        label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "what": "disconnect"}
         return page("portal/confirm.html", context)
 
@@ -211,6 +257,11 @@ class ConnectionActions(Controller):
         return see_other(settings, f"/portal/connections/{connection_id}", text)
 
 
+class Back(msgspec.Struct):
+    back: str = ""
+    """`connection`: the form stood on the connection's page."""
+
+
 class RunActions(Controller):
     include_in_schema = False
     exception_handlers = {ConflictError: told("/portal/runs/{run_id}")}  # noqa: RUF012  Litestar's way
@@ -224,14 +275,64 @@ class RunActions(Controller):
         principal: NamedDependency[Principal],
         runs: NamedDependency[RunService],
         run_id: FromPath[UUID],
+        data: Annotated[Back, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[None]:
         async with db.tenant(tenant_id) as session:
             run = await runs.run(session, tenant_id, run_id)
             await runs.cancel_run(session, tenant_id, run_id)
-            detail = {"run_id": str(run_id), "stream": run.stream}
-            await append(session, principal, "run.cancelled", "connection", run.connection_id, detail)
-        text = "The run is cancelled. What it had read is kept; the next run goes on from there."
-        return see_other(settings, f"/portal/runs/{run_id}", text)
+            await _noted(session, principal, run, "run.cancelled")
+        after = "begins anew" if run.mode in ASIDE else "goes on from there"
+        text = f"The run is cancelled. What it had done is kept; the next one {after}."
+        return see_other(settings, _back_of(data, run), text)
+
+    @post("/portal/runs/{run_id:uuid}/pause", status_code=303, opt={"can": "runs.start"})
+    async def pause(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        runs: NamedDependency[RunService],
+        run_id: FromPath[UUID],
+        data: Annotated[Back, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None]:
+        async with db.tenant(tenant_id) as session:
+            run = await runs.run(session, tenant_id, run_id)
+            await runs.pause_run(session, tenant_id, run_id)
+            await _noted(session, principal, run, "run.paused")
+        text = "Paused. It goes on from where it stands when somebody resumes it."
+        return see_other(settings, _back_of(data, run), text)
+
+    @post("/portal/runs/{run_id:uuid}/resume", status_code=303, opt={"can": "runs.start"})
+    async def resume(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        runs: NamedDependency[RunService],
+        work: NamedDependency[WorkQueue],
+        run_id: FromPath[UUID],
+        data: Annotated[Back, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None]:
+        async with db.tenant(tenant_id) as session:
+            run = await runs.run(session, tenant_id, run_id)
+            await runs.resume_run(session, tenant_id, run_id)
+            await _noted(session, principal, run, "run.resumed")
+        await work.wake()
+        return see_other(settings, _back_of(data, run), "Resumed. It goes on from where it stood.")
+
+
+async def _noted(session: AsyncSession, principal: Principal, run: RunView, action: str) -> None:
+    detail = {"run_id": str(run.id), "stream": run.stream}
+    await append(session, principal, action, "connection", run.connection_id, detail)
+
+
+def _back_of(data: Back, run: RunView) -> str:
+    """Where the form stood: on the connection's page or on the run's."""
+    return (
+        f"/portal/connections/{run.connection_id}" if data.back == "connection" else f"/portal/runs/{run.id}"
+    )
 
 
 def _reads_all(run: RunView) -> bool:

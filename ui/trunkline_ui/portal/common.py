@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from litestar import Request, Response
@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
+from trunkline.deliveries import endpoint_repository
 from trunkline.health.service import HealthService
 from trunkline.kernel.errors import NotFoundError, TrunklineError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.reviews import repository as reviews
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
@@ -40,13 +42,20 @@ async def frame(
     current: str,
 ) -> dict[str, Any]:
     """The part of a page's context that is the same everywhere."""
-    open_issues = len(await health.issues(session, tenant_id))
+    open_issues = len(await health.issues(session, tenant_id)) + len(
+        await endpoint_repository.failing(session, tenant_id)
+    )
+    open_reviews = await reviews.count_open(session, tenant_id)
     return {
-        "shell": portal_shell(request, principal, current, open_issues=open_issues),
+        "shell": portal_shell(
+            request, principal, current, open_issues=open_issues, open_reviews=open_reviews
+        ),
         "may": {
             "manage": can(principal, "connections.manage"),
             "sync": can(principal, "runs.start"),
             "recipes": can(principal, "recipes.manage"),
+            "decide": can(principal, "reviews.decide"),
+            "webhooks": can(principal, "webhooks.manage"),
         },
     }
 
@@ -84,24 +93,28 @@ async def connection_of(
     return found
 
 
+def manifest_of(connectors: Connectors, name: str) -> Manifest | None:
+    """`name`: as `Connectors.get` takes it. None where this installation has it no more."""
+    try:
+        return connectors.get(name)
+    except NotFoundError:
+        return None
+
+
 def label_of(connectors: Connectors, name: str) -> str:
     """What people call a connector; its name where this installation has it no more."""
-    return next((one.label for one in connectors.all() if one.name == name), name)
+    manifest = manifest_of(connectors, name)
+    return name if manifest is None else manifest.label
 
 
 def stream_labels(connectors: Connectors, name: str) -> dict[str, str]:
-    manifest = next((one for one in connectors.all() if one.name == name), None)
+    manifest = manifest_of(connectors, name)
     return {stream.name: stream.label for stream in manifest.streams} if manifest else {}
 
 
-def authorize_origin(endpoints: Endpoints, manifest: Manifest) -> str:
+def authorize_origins(endpoints: Endpoints, manifests: Iterable[Manifest]) -> tuple[str, ...]:
     """Where a form that starts a sign-in ends; for the page's `form_targets`."""
-    parts = urlsplit(endpoints.url(manifest, manifest.auth.authorize_url))
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def authorize_origins(endpoints: Endpoints, connectors: Connectors) -> tuple[str, ...]:
-    return tuple(sorted({authorize_origin(endpoints, manifest) for manifest in connectors.all()}))
+    return tuple(sorted({one for manifest in manifests for one in endpoints.sign_in_origins(manifest)}))
 
 
 def usable(text: str) -> bool:
@@ -126,10 +139,17 @@ def asked_id(request: AnyRequest, name: str) -> UUID | None:
     value = asked(request, name)
     if not value:
         return None
+    found = as_id(value)
+    if found is None:
+        raise NotFoundError
+    return found
+
+
+def as_id(text: str) -> UUID | None:
     try:
-        return UUID(value)
+        return UUID(text)
     except ValueError:
-        raise NotFoundError from None
+        return None
 
 
 def address(path: str, **query: object) -> str:

@@ -42,20 +42,25 @@ class ConnectPages(Controller):
         endpoints: NamedDependency[Endpoints],
         health: NamedDependency[HealthService],
     ) -> Page:
+        await connectors.refresh()
+        offered = connectors.offered(tenant_id)
         async with db.tenant(tenant_id) as session:
             found = await connections.list(session, tenant_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
         context |= {
+            "graded": {
+                manifest.name: connectors.grade(manifest.name, manifest.version) for manifest in offered
+            },
             "own_clients": can(principal, "oauth_clients.manage"),
-            "manifests": sorted(connectors.all(), key=lambda one: one.label.casefold()),
+            "manifests": sorted(offered, key=lambda one: one.label.casefold()),
             "present": {
                 manifest.name: [
                     one for one in found if one.connector == manifest.name and one.state != "disconnected"
                 ]
-                for manifest in connectors.all()
+                for manifest in offered
             },
         }
-        return page("portal/connect.html", context, form_targets=authorize_origins(endpoints, connectors))
+        return page("portal/connect.html", context, form_targets=authorize_origins(endpoints, offered))
 
     @post(
         "/portal/connections/start",

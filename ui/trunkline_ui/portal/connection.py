@@ -6,16 +6,23 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from trunkline.actions import repository as calls_repository
+from trunkline.actions.service import ActionService
 from trunkline.connections.service import ConnectionService
+from trunkline.health.arrival import arrivals
+from trunkline.health.assessment import stream_health
 from trunkline.health.service import HealthService
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
 from trunkline.recipes.service import RecipeService
+from trunkline.reviews import repository as reviews_repository
 from trunkline.runs import repository as runs_repository
 from trunkline.runs.service import RunService
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
+from trunkline.webhooks.service import EndpointService
+from trunkline_ui.portal.action_calls import lines
 from trunkline_ui.portal.common import (
     AnyRequest,
     address,
@@ -24,15 +31,19 @@ from trunkline_ui.portal.common import (
     connection_of,
     frame,
     label_of,
+    manifest_of,
     moment_cursor,
     pages,
     read_moment_cursor,
     stream_labels,
 )
+from trunkline_ui.portal.freshness import fresh_line, judged_panel, targets
+from trunkline_ui.portal.hooks import telling_of
 from trunkline_ui.portal.words import MODES, TRIGGERS, standing, stream_panel
 from trunkline_ui.rendering import Page, page
 
 RUNS_SHOWN = 10
+CALLS_SHOWN = 5
 WHILE_RUNNING = 2
 """Seconds between updates."""
 WHILE_IDLE = 12
@@ -54,6 +65,8 @@ class ConnectionPages(Controller):
         health: NamedDependency[HealthService],
         recipes: NamedDependency[RecipeService],
         runs: NamedDependency[RunService],
+        hooks: NamedDependency[EndpointService],
+        actions: NamedDependency[ActionService],
         connection_id: FromPath[UUID],
     ) -> Page:
         before, after = (read_moment_cursor(asked(request, name)) for name in ("after", "before"))
@@ -66,6 +79,8 @@ class ConnectionPages(Controller):
                 run.stream: run
                 for run in await runs_repository.active_runs(session, tenant_id, connection_id)
             }
+            asides = await runs_repository.aside_runs(session, tenant_id, connection_id)
+            drift = await runs_repository.drifting(session, tenant_id, connection_id)
             history, previous, following = pages(
                 path,
                 await runs_repository.runs(
@@ -78,11 +93,27 @@ class ConnectionPages(Controller):
                 back=after is not None,
             )
             made = await recipes.of_connection(session, tenant_id, connection_id)
+            manifest = manifest_of(connectors, connection.spoken)
+            arriving = await arrivals(session, tenant_id, {connection_id: manifest})
             counts = await runs.counts(session, tenant_id, connection_id)
+            waiting = await reviews_repository.reviews(
+                session, tenant_id, connection_id=connection_id, state="open"
+            )
+            telling = await telling_of(session, hooks, manifest, connection)
+            calls = await calls_repository.calls(
+                session, tenant_id, connection_id=connection_id, limit=CALLS_SHOWN
+            )
+            undecided = await calls_repository.calls(
+                session, tenant_id, connection_id=connection_id, state="unknown", limit=CALLS_SHOWN
+            )
+            offered = await actions.offered(session, tenant_id, connection_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
-        label, moment = label_of(connectors, connection.connector), now()
-        labels = stream_labels(connectors, connection.connector)
+        label, moment = label_of(connectors, connection.spoken), now()
+        labels = stream_labels(connectors, connection.spoken)
+        facts = judged.row.facts if judged else None
+        fresh = {one.stream: stream_health(facts, one, moment) for one in facts.streams} if facts else {}
         context |= {
+            "telling": telling,
             "path": path,
             "here": address(path, after=asked(request, "after"), before=asked(request, "before")),
             "connection": connection,
@@ -97,19 +128,32 @@ class ConnectionPages(Controller):
                 [labels.get(name, name) for name in active],
             ),
             "panels": [
-                stream_panel(
-                    one,
-                    active.get(one.stream),
-                    labels.get(one.stream, one.stream),
-                    label,
-                    connection.state,
-                    moment,
+                judged_panel(
+                    stream_panel(
+                        one,
+                        active.get(one.stream),
+                        labels.get(one.stream, one.stream),
+                        label,
+                        connection.state,
+                        moment,
+                        asides=[run for run in asides if run.stream == one.stream],
+                        drift=drift.get(one.stream, ()),
+                    ),
+                    fresh.get(one.stream),
                 )
                 for one in streams
             ],
-            "every": WHILE_RUNNING if active else WHILE_IDLE,
+            "fresh": {name: fresh_line(one) for name, one in fresh.items()},
+            "arriving": arriving[connection_id],
+            "schedules": {one.stream: one.schedule_seconds for one in streams},
+            "targets": targets(streams, labels, manifest),
+            "every": WHILE_RUNNING if active or asides else WHILE_IDLE,
+            "offered": offered,
+            "lacking": any(one.missing_scopes for one in offered),
+            "calls": lines(manifest, [*undecided, *(one for one in calls if one.state != "unknown")]),
             "recipes": made,
             "counts": counts,
+            "reviews": waiting,
             "history": history,
             "previous": previous,
             "following": following,
@@ -119,6 +163,6 @@ class ConnectionPages(Controller):
         return page(
             "portal/connection.html",
             context,
-            block=("live", "history"),
-            form_targets=authorize_origins(endpoints, connectors),
+            block=("live", "written", "history"),
+            form_targets=authorize_origins(endpoints, () if manifest is None else (manifest,)),
         )

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 
 from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
+from trunkline.deliveries import endpoint_repository
 from trunkline.health.repository import IssueRow
 from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
@@ -50,9 +51,11 @@ class IssuePages(Controller):
             still_open = await health.issues(session, tenant_id)
             every = await health.issues(session, tenant_id, still_open=False)
             known = {one.id: one for one in await connections.list(session, tenant_id)}
+            endpoints = await endpoint_repository.failing(session, tenant_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal/issues")
         resolved = [issue for issue in every if issue.resolved_at is not None][:RESOLVED_SHOWN]
         context |= {
+            "endpoints": endpoints,
             "open_issues": [_line(issue, known, connectors) for issue in still_open],
             "resolved": [_line(issue, known, connectors) for issue in resolved],
         }
@@ -61,7 +64,7 @@ class IssuePages(Controller):
 
 def _line(issue: IssueRow, known: dict[UUID, Connection], connectors: Connectors) -> IssueLine:
     reason, connection = failure(issue.cause), known.get(issue.connection_id)
-    labels = stream_labels(connectors, connection.connector) if connection else {}
+    labels = stream_labels(connectors, connection.spoken) if connection else {}
     return IssueLine(
         issue=issue,
         connection=connection.name if connection else "Connection",

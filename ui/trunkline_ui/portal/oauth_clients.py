@@ -18,8 +18,9 @@ from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
-from trunkline.sdk.manifest import Manifest
+from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
+from trunkline.webhooks.service import EndpointService
 from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other, told
 from trunkline_ui.rendering import Page, page
 
@@ -59,10 +60,12 @@ class OAuthClientPages(Controller):
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
         health: NamedDependency[HealthService],
+        hooks: NamedDependency[EndpointService],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
             context = await frame(request, session, tenant_id, principal, health, "/portal")
             own = await connections.own_oauth_clients(session, tenant_id)
+            context["addresses"] = await hooks.of_own_clients(session, tenant_id)
         listed = _registrations(settings, connectors, tenant_id, own, ClientForm(), {})
         return page("portal/oauth_clients.html", context | {"registrations": listed, "errors": []})
 
@@ -76,13 +79,16 @@ class OAuthClientPages(Controller):
         principal: NamedDependency[Principal],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
+        hooks: NamedDependency[EndpointService],
         health: NamedDependency[HealthService],
         data: Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[None] | Page:
         """The secret goes in and never comes out, not even into this form again."""
-        manifest = connectors.get(data.connector[:100])
+        await connectors.refresh()
+        manifest = connectors.offer(tenant_id, data.connector[:100])
         try:
             async with db.tenant(tenant_id) as session:
+                await hooks.keep_client_secret(session, tenant_id, manifest.name)
                 await connections.bring_oauth_client(
                     session,
                     tenant_id,
@@ -135,7 +141,9 @@ def _registrations(
     errors: dict[str, str],
 ) -> list[Registration]:
     found = []
-    for manifest in sorted(connectors.all(), key=lambda one: one.label.casefold()):
+    for manifest in sorted(connectors.offered(tenant_id), key=lambda one: one.label.casefold()):
+        if not any(isinstance(way, OAuth2) for way in manifest.ways):
+            continue  # there is no app to register
         mine, held = form.connector == manifest.name, own.get(manifest.name)
         found.append(
             Registration(

@@ -9,11 +9,14 @@ from litestar.di import NamedDependency
 
 from trunkline.connections.service import ConnectionService
 from trunkline.health.service import HealthService
+from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.readers import repository as readers
 from trunkline.runs import repository as runs_repository
 from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.changes import DAYS, feed_lines, model_lines
 from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other
 from trunkline_ui.portal.words import Standing, standing
 from trunkline_ui.rendering import Page, page
@@ -52,11 +55,13 @@ class OverviewPages(Controller):
             found = await connections.list(session, tenant_id)
             judged = {one.row.id: one for one in await health.of_tenant(session, tenant_id)}
             held = await runs_repository.held(session, tenant_id)
+            days = await readers.days(session, tenant_id, DAYS)
+            views = await readers.views(session, tenant_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
         lines = []
         for connection in found:
             one = judged.get(connection.id)
-            label = label_of(connectors, connection.connector)
+            label = label_of(connectors, connection.spoken)
             records, last = held.get(connection.id, (0, None))
             lines.append(
                 ConnectionLine(
@@ -74,7 +79,11 @@ class OverviewPages(Controller):
             )
         lines.sort(key=_rank)
         problems = [line for line in lines if line.standing.badge in _WORST_FIRST[:3]]
+        moment = now()
         context |= {
+            "models": model_lines(days, moment.date()),
+            "days": DAYS,
+            "feeds": feed_lines(views, moment),
             "lines": lines,
             "problems": problems[:WORST_SHOWN],
             "more_problems": len(problems) - WORST_SHOWN,

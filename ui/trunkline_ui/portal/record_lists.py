@@ -52,7 +52,7 @@ async def of_source(
     if connection is None:
         return {"lines": [], "previous": "", "following": ""}
     counts = await runs.counts(session, tenant_id, connection.id)
-    labels = stream_labels(connectors, connection.connector)
+    labels = stream_labels(connectors, connection.spoken)
     streams = [(name, labels.get(name, name), number) for name, number in counts.records.items()]
     stream = asked(request, "stream")
     if not any(name == stream for name, _, _ in streams):
@@ -179,7 +179,7 @@ async def of_model(
     for entity in rows:
         title, second = headline(entity.data)
         connection = known.get(entity.connection_id)
-        labels = stream_labels(connectors, connection.connector) if connection else {}
+        labels = stream_labels(connectors, connection.spoken) if connection else {}
         place = connection.name if connection else "–"
         lines.append(
             RecordLine(

@@ -131,10 +131,10 @@ class RecordPages(Controller):
                 )
             context = await frame(request, session, tenant_id, principal, health, "/portal/records")
         title = next((first for one in detail.entities if (first := headline(one.data)[0])), "")
-        labels = stream_labels(connectors, connection.connector)
+        labels = stream_labels(connectors, connection.spoken)
         context |= {
             "connection": connection,
-            "label": label_of(connectors, connection.connector),
+            "label": label_of(connectors, connection.spoken),
             "stream": stream,
             "stream_label": labels.get(stream, stream),
             "detail": detail,
@@ -146,5 +146,5 @@ class RecordPages(Controller):
 
 
 def _choice(connection: Connection, connectors: Connectors) -> str:
-    label = label_of(connectors, connection.connector)
+    label = label_of(connectors, connection.spoken)
     return connection.name if label in connection.name else f"{connection.name} ({label})"

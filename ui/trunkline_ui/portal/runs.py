@@ -11,10 +11,11 @@ from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
 from trunkline.recipes import repository as recipes_repository
+from trunkline.runs import repository as runs_repository
 from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.common import AnyRequest, connection_of, frame, label_of, stream_labels
-from trunkline_ui.portal.words import LIMITS, MODES, TRIGGERS, cause_sentence
+from trunkline_ui.portal.words import LIMITS, MODES, TRIGGERS, aside_sentence, cause_sentence, progress
 from trunkline_ui.rendering import Page, page
 
 
@@ -40,18 +41,22 @@ class RunPages(Controller):
             used = await recipes_repository.as_of(
                 session, tenant_id, run.connection_id, run.stream, run.started_at or run.created_at
             )
+            asides = await runs_repository.aside_runs(session, tenant_id, run.connection_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
+        label = label_of(connectors, connection.spoken)
         took = (run.finished_at - run.started_at) if run.finished_at and run.started_at else None
         context |= {
             "run": run,
             "connection": connection,
-            "label": label_of(connectors, connection.connector),
-            "stream": stream_labels(connectors, connection.connector).get(run.stream, run.stream),
+            "label": label,
+            "stream": stream_labels(connectors, connection.spoken).get(run.stream, run.stream),
             "recipes": used,
             "took": took,
             "mode": MODES[run.mode],
             "trigger": TRIGGERS[run.trigger],
             "cause": cause_sentence(run.cause),
             "limited": run.cause in LIMITS,
+            "progress": progress(run),
+            "aside": aside_sentence(run, label) if run.id in {one.id for one in asides} else "",
         }
         return page("portal/run.html", context, block="live")

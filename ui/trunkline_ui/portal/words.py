@@ -1,7 +1,7 @@
 """How the portal says things: what helps a connection, what a stream is doing, who did what. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,18 +10,31 @@ import msgspec
 from trunkline.audit.repository import Entry
 from trunkline.health.assessment import Health
 from trunkline.resilience.failures import failure
+from trunkline.runs.drift import Drift
 from trunkline.runs.schemas import ChangeView, RunView, StreamView
+from trunkline_ui.filters import duration, number
 from trunkline_ui.rendering import Tone
 
-Remedy = Literal["none", "reconnect", "resume", "retry", "wait", "recipe"]
+Remedy = Literal["none", "reconnect", "resume", "retry", "wait", "recipe", "review"]
 
-MODES = {"first": "First full read", "incremental": "Changes only", "full": "Full re-read"}
+MODES = {
+    "first": "First full read",
+    "incremental": "Changes only",
+    "full": "Full re-read",
+    "remap": "Mapped anew",
+    "retry": "Set-aside records again",
+    "webhook": "Sent by the service",
+}
 TRIGGERS = {
     "schedule": "On schedule",
     "manual": "Started by hand",
     "recipe": "A recipe is new or changed",
     "reconnect": "After reconnecting or resuming",
+    "review": "A deletion was approved",
+    "webhook": "As it happened there",
 }
+ASIDE = {"full": "Full re-read", "remap": "Mapping what is held", "retry": "Trying set-aside records again"}
+"""Modes of passes beside a stream's own runs, in the words of what goes on."""
 LIMITS = frozenset({"rate_limited", "daily_limit"})
 """Causes that are a provider's limit, not a problem."""
 
@@ -68,6 +81,8 @@ def standing(
         remedy = "wait" if health.action == "wait" else "retry"
         due = next((one.next_due_at for one in streams if one.stream == health.stream), None)
         until = until or due
+    elif health.why == "review":
+        remedy = "review"
     elif not streams:
         remedy = "recipe"
     sentence = health.customer
@@ -95,6 +110,79 @@ def _without_health(state: str, since: datetime, label: str) -> Standing:
         "setup": ("One more choice is needed before anything is read.", "none", "info"),
     }.get(state, ("Waiting for the application you connected from to confirm it.", "none", "info"))
     return Standing(badge=state, tone=tone, sentence=sentence, since=since, remedy=remedy)  # type: ignore[arg-type]
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run is, for `ui.progress`. `maximum` None: nobody knows how much there is."""
+
+    text: str
+    value: int
+    maximum: int | None
+
+
+def progress(run: RunView) -> Progress:
+    """Share, count, and about how long it still takes; without a known end what is done, and how fast.
+
+    What a full re-read expects is what is held, so that it is about as much.
+    """
+    seen, total, rate = run.fetched, run.expected or 0, run.rate or 0.0
+    going = run.state in {"running", "waiting"}
+    if not total:
+        speed = f" · {number(round(rate))} a second" if going and rate >= 1 else ""
+        return Progress(text=f"{number(seen)} so far{speed}", value=0, maximum=None)
+    about = "about " if run.mode == "full" else ""
+    share = min(99 if run.active else 100, seen * 100 // total)
+    text = f"{number(seen)} of {about}{number(total)} · {share} %"
+    if going and rate > 0 and seen < total:
+        text += f" · {_roughly((total - seen) / rate)} left"
+    return Progress(text=text, value=min(seen, total), maximum=total)
+
+
+def _roughly(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute"
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = round(seconds / size)
+            return f"about {count} {unit}{'' if count == 1 else 's'}"
+    raise AssertionError
+
+
+class AsidePanel(msgspec.Struct, frozen=True, kw_only=True):
+    """A pass beside the stream's own runs, as the live panel shows it."""
+
+    run_id: UUID
+    title: str
+    sentence: str
+    paused: bool
+    """By a member, who can resume it."""
+    progress: Progress
+    tone: str = ""
+
+
+def aside_panel(run: RunView, provider: str) -> AsidePanel:
+    return AsidePanel(
+        run_id=run.id,
+        title=ASIDE.get(run.mode, MODES[run.mode]),
+        sentence=aside_sentence(run, provider),
+        paused=run.state == "paused" and run.cause == "paused_by_member",
+        progress=progress(run),
+        tone="warning" if run.state in {"waiting", "paused"} else "",
+    )
+
+
+def aside_sentence(run: RunView, provider: str) -> str:
+    if run.state == "paused":
+        if run.cause == "paused_by_member":
+            return "Paused by a member. It goes on from where it stood when somebody resumes it."
+        return "Stopped with its stream. It goes on from where it stood when the stream does."
+    if run.state == "waiting":
+        return f"Waiting for {provider}'s limit." if run.cause in LIMITS else cause_sentence(run.cause)
+    if run.state == "queued":
+        return "Waiting for its turn: what changed goes first."
+    if run.mode == "full":
+        return f"Reading everything from {provider} again, beside the syncs of what changed."
+    return f"Working on what is held; {provider} is not asked."
 
 
 Phase = Literal["running", "waiting", "queued", "idle", "paused", "retrying", "halted", "stopped"]
@@ -133,10 +221,27 @@ class StreamPanel(msgspec.Struct, frozen=True, kw_only=True):
     last_success_at: datetime | None
     lag_seconds: float | None
     tone: str = ""
+    progress: Progress | None = None
+    asides: Sequence[AsidePanel] = ()
+    drift: Sequence[Drift] = ()
+    """Fields that differ at the provider, worst first."""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether that stopped it."""
+        return self.phase == "halted" and any(one.verdict == "pause" for one in self.drift)
 
 
 def stream_panel(
-    view: StreamView, run: RunView | None, label: str, provider: str, state: str, moment: datetime
+    view: StreamView,
+    run: RunView | None,
+    label: str,
+    provider: str,
+    state: str,
+    moment: datetime,
+    *,
+    asides: Sequence[RunView] = (),
+    drift: Sequence[Drift] = (),
 ) -> StreamPanel:
     """`label`: the stream's; `provider`: the connector's; `state`: the connection's."""
     phase, sentence, until = _doing(view, run, provider, state, moment)
@@ -164,6 +269,9 @@ def stream_panel(
         last_success_at=view.last_success_at,
         lag_seconds=None if lag is None else max(0.0, lag),
         tone="warning" if phase in {"waiting", "retrying"} else "",
+        progress=progress(run) if run else None,
+        asides=[aside_panel(one, provider) for one in asides],
+        drift=drift,
     )
 
 
@@ -291,7 +399,11 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
     "connection.reconnect_required": ("lost access to {target}", "unlink", "danger"),
     "connection.paused": ("paused {target}", "pause", "neutral"),
     "connection.resumed": ("resumed {target}", "play", "success"),
+    "connection.moved": ("moved {target} to the next version of its connector", "refresh", "info"),
+    "connector.approved": ("made a further connector available", "plug", "success"),
+    "connector.disapproved": ("took the leave to connect a connector back", "ban", "neutral"),
     "connection.renamed": ("renamed {target}", "gear", "neutral"),
+    "connection.freshness_changed": ("changed how fresh {target} must be", "clock", "info"),
     "connection.disconnected": ("disconnected {target}", "ban", "neutral"),
     "connection.expired": ("removed {target}, which nobody confirmed", "ban", "neutral"),
     "connection.reconnect_expired": (
@@ -299,12 +411,54 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
         "ban",
         "neutral",
     ),
+    "endpoint.created": ("registered a webhook endpoint", "bolt", "success"),
+    "endpoint.changed": ("changed a webhook endpoint", "gear", "neutral"),
+    "endpoint.enabled": ("enabled a webhook endpoint", "play", "success"),
+    "endpoint.disabled": ("disabled a webhook endpoint", "pause", "danger"),
+    "endpoint.failing": ("noticed a webhook endpoint that takes nothing", "alert", "warning"),
+    "endpoint.rotated": ("changed the secret of a webhook endpoint", "key", "info"),
+    "endpoint.tested": ("sent a test to a webhook endpoint", "bolt", "neutral"),
+    "endpoint.recovered": ("had webhooks that failed sent again", "refresh", "info"),
+    "endpoint.removed": ("removed a webhook endpoint", "trash", "neutral"),
+    "delivery.resent": ("had a webhook sent again", "refresh", "info"),
     "oauth_client.added": ("registered {target}", "key", "info"),
     "oauth_client.replaced": ("changed {target}", "key", "info"),
     "oauth_client.removed": ("removed {target}", "key", "neutral"),
     "connection.sync_requested": ("started a sync of {target}", "refresh", "info"),
     "connection.reread_requested": ("started a full re-read of {target}", "refresh", "info"),
+    "action.asked": ("had something written through {target}", "external", "info"),
+    "action.retried": ("had a failed write tried again through {target}", "refresh", "info"),
+    "action.decided": ("said what became of a write through {target}", "check", "info"),
+    "review.approved": ("approved the deletion of vanished records of {target}", "check", "info"),
+    "review.rejected": ("kept the vanished records of {target}", "shield", "neutral"),
+    "event.replayed": ("had an event of {target} processed again", "refresh", "info"),
+    "replay.planned": ("planned a replay of events of {target}", "history", "neutral"),
+    "replay.started": ("started a replay of events of {target}", "refresh", "info"),
+    "replay.cancelled": ("cancelled a replay of events of {target}", "ban", "neutral"),
+    "hook.added": ("made an address for events of the organisation's own system", "plus", "info"),
+    "hook.rotated": ("gave an address for events another secret", "key", "info"),
+    "hook.registered": ("had {target} tell of changes as they happen", "bolt", "success"),
+    "hook.repaired": (
+        "registered the webhook of {target} anew, which was not as it should be",
+        "bolt",
+        "info",
+    ),
+    "hook.rotation_asked": ("asked for another secret of the webhook of {target}", "key", "info"),
+    "hook.checked": ("had the webhook of {target} checked", "refresh", "neutral"),
+    "hook.entered_by_hand": ("took the webhook of {target} into their own hands", "key", "info"),
+    "connection.access_ended": ("ended the webhook of {target} and our access", "ban", "neutral"),
+    "hook.removed": ("removed an address for events", "trash", "neutral"),
     "run.cancelled": ("cancelled a sync of {target}", "ban", "neutral"),
+    "run.paused": ("paused a full re-read or re-mapping of {target}", "pause", "neutral"),
+    "run.resumed": ("resumed a full re-read or re-mapping of {target}", "play", "success"),
+    "record.retried": ("had set-aside records of {target} tried again", "refresh", "info"),
+    "drift.accepted": ("accepted changed fields of {target}", "check", "info"),
+    "connect_session.created": ("opened the connect widget for an end user", "plug", "info"),
+    "audit.exported": ("downloaded this log", "external", "neutral"),
+    "member.added": ("added {target} to the organisation", "users", "success"),
+    "member.role_changed": ("changed the role of {target}", "users", "info"),
+    "member.removed": ("removed {target} from the organisation", "users", "neutral"),
+    "log.chained": ("began to chain the entries of this log", "shield", "info"),
     "recipe.created": ("created the recipe {target}", "plus", "success"),
     "recipe.saved": ("saved a new version of the recipe {target}", "flow", "info"),
     "recipe.enabled": ("switched the recipe {target} on", "play", "success"),
@@ -312,6 +466,29 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
     "recipe.archived": ("removed the recipe {target}", "trash", "neutral"),
     "recipe.restored": ("brought the recipe {target} back", "history", "info"),
 }
+
+
+def changes(entry: Entry) -> list[Difference]:
+    """What a deed changed, in words; nothing for one that made something or took it away."""
+    if entry.before is None or entry.after is None:
+        return []
+    return [
+        msgspec.structs.replace(row, field=row.field.replace("_", " ").capitalize())
+        for row in differences(_worded(entry.before), _worded(entry.after))
+    ]
+
+
+def _worded(values: Mapping[str, Any]) -> dict[str, Any]:
+    said = {"schedule_seconds": "every"}
+    return {said.get(name, name.removesuffix("_seconds")): _word(name, one) for name, one in values.items()}
+
+
+def _word(name: str, value: Any) -> Any:
+    if name.endswith("_seconds"):
+        return duration(value)
+    if name == "state":
+        return str(value).replace("_", " ")
+    return ", ".join(str(one) for one in value) if isinstance(value, list) else value
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True):
@@ -323,24 +500,39 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone
     icon: str
     href: str
+    note: str = ""
 
 
-def deed(entry: Entry, target: str, href: str) -> Deed:
+def deed(entry: Entry, target: str, href: str, *, with_address: bool = False) -> Deed:
     """`target`: what the thing is called now; empty where it is gone."""
     called = f"“{target}”" if target else f"a {entry.target_kind.replace('_', ' ')}"
     fallback = f"{entry.action.replace('.', ': ').replace('_', ' ')} ({called})"
     known = _DEEDS.get(entry.action)
     words, icon, tone = known or ("", "dot", "neutral")
+    if not target:  # "a recipe", not "the recipe a recipe"
+        words = words.replace(f"the {entry.target_kind} {{target}}", "{target}")
     what = words.replace("{target}", called) if known else fallback
     notes = []
-    if entry.action == "connection.renamed":
-        notes.append(f"From “{entry.detail.get('before', '')}” to “{entry.detail.get('after', '')}”.")
+    notes += [f"{row.field}: {row.before or 'none'} → {row.after or 'none'}." for row in changes(entry)]
     if entry.action == "connection.reconnect_required":
         notes.append(failure(str(entry.detail.get("cause") or "grant_revoked")).customer)
-    if entry.action == "recipe.saved" and "version" in entry.detail:
-        notes.append(f"Version {entry.detail['version']}.")
+    if entry.action in {"review.approved", "review.rejected"}:
+        notes.append(f"Records: {entry.detail.get('records', 0):,}.")
+    if entry.action == "replay.planned":
+        notes.append(f"Events: {entry.detail.get('events', 0):,}.")
     if entry.reason:
         notes.append(f"Reason: {entry.reason}")
     actor = {"staff": "Support", "api_key": "API key"}.get(entry.actor_kind)
     who = f"{actor} ({entry.actor})" if actor else entry.actor
-    return Deed(title=f"{who} {what}", at=entry.at, text=" ".join(notes), tone=tone, icon=icon, href=href)
+    small = [f"No. {entry.sequence}", f"{entry.at.astimezone(UTC):%d %b %Y %H:%M:%S} UTC"]
+    if with_address and entry.address:
+        small.append(f"from {entry.address}")
+    return Deed(
+        title=f"{who} {what}",
+        at=entry.at,
+        text=" ".join(notes),
+        tone=tone,
+        icon=icon,
+        href=href,
+        note=" · ".join(small),
+    )

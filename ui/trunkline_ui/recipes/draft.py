@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from trunkline.kernel.errors import BadInputError
-from trunkline.recipes.definition import Mapping, RecipeDefinition, Scalar
+from trunkline.recipes.definition import Mapping, OnDrift, RecipeDefinition, Scalar
 from trunkline.recipes.errors import DefinitionError
 from trunkline.recipes.target import NAME, TargetField, TargetModel
 from trunkline_ui.recipes import conditions as builder
@@ -25,7 +25,11 @@ STEPS: tuple[Step, ...] = get_args(Step)
 MAX_CONTROLS = 1200  # a model has at most 200 fields with five controls each
 MAX_VALUE = 8192  # characters of one control; an expression may have 4,096 bytes, and says so itself
 _MEMBERS = ("kind", "source", "expression", "constant", "default")
-_TOP = ("stream", "model", "made_for", "filter_kind", "filter", "name", "schedule", "note", "based_on")
+_RULES = ("on_changed", "on_new_value")
+_TOP = (
+    *("stream", "model", "made_for", "filter_kind", "filter", "name", "schedule", "note", "based_on"),
+    *_RULES,
+)
 _ROW = re.compile(rf"m\.({NAME.pattern})\.({'|'.join(_MEMBERS)})")
 _CONDITION = re.compile(r"c\.([0-9])\.(field|operator|value)")
 DEFAULT_SCHEDULE = 300
@@ -53,6 +57,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     filter: str = ""
     name: str = ""
     schedule: int = DEFAULT_SCHEDULE
+    on_changed: OnDrift = "pause"
+    on_new_value: OnDrift = "quarantine"
     note: str = ""
     based_on: int = 0
     """The version that is being edited; 0 for a new recipe."""
@@ -96,6 +102,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             model=self.model,
             mappings=tuple(_mapping(field, row) for field, row in rows if row.kind != "none"),
             filter=self.cel(),
+            on_changed=self.on_changed,
+            on_new_value=self.on_new_value,
         )
 
     def cel(self) -> str | None:
@@ -120,7 +128,7 @@ def step_of(name: str) -> Step | None:
         return "source"
     if name.startswith("m."):
         return "mapping"
-    if name.startswith("c.") or name in {"filter_kind", "filter", "name", "schedule"}:
+    if name.startswith("c.") or name in {"filter_kind", "filter", "name", "schedule", *_RULES}:
         return "filter"
     return "review" if name == "note" else None
 
@@ -152,6 +160,8 @@ def of_definition(definition: RecipeDefinition, *, name: str, schedule: int, bas
         filter=definition.filter or "",
         name=name,
         schedule=schedule,
+        on_changed=definition.on_changed,
+        on_new_value=definition.on_new_value,
         based_on=based_on,
     )
 
@@ -196,6 +206,8 @@ def of_form(items: Iterable[tuple[str, Any]]) -> Draft:
             if c.get("field", "").strip() or c.get("value", "")
         )[:MAX_CONDITIONS],
         schedule=_whole(given, "schedule", DEFAULT_SCHEDULE),
+        on_changed=cast("OnDrift", _one_of(given, "on_changed", ("pause", "quarantine"))),
+        on_new_value=cast("OnDrift", _one_of(given, "on_new_value", ("quarantine", "pause"))),
         based_on=_whole(given, "based_on", 0),
     )
 

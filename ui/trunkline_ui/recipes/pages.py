@@ -56,6 +56,7 @@ class RecipePages(Controller):
             "versions": versions,
             "counts": counts,
             "may": can(principal, "recipes.manage"),
+            "may_sync": can(principal, "runs.start"),
         }
         return page("recipes/recipe.html", context)
 
@@ -130,7 +131,7 @@ class RecipePages(Controller):
                     tenant_id,
                     principal,
                     recipe_id,
-                    connector=place.manifest.name,
+                    connector=place.manifest.spoken,
                     name=recipe.name,
                     definition=old.definition,
                     schedule_seconds=old.schedule_seconds,
@@ -176,7 +177,7 @@ class RecipePages(Controller):
                 tenant_id,
                 principal,
                 recipe_id,
-                connector=place.manifest.name,
+                connector=place.manifest.spoken,
                 enabled=value == "1",
             )
         await work.wake()
@@ -214,7 +215,7 @@ class RecipePages(Controller):
                 tenant_id,
                 principal,
                 recipe_id,
-                connector=place.manifest.name,
+                connector=place.manifest.spoken,
                 archived=value == "1",
             )
         await work.wake()

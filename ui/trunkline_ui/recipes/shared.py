@@ -54,7 +54,7 @@ async def place_of(
         connection.id,
         connection.name or connection.connector,
         connection.state,
-        connectors.get(connection.connector),
+        await connectors.find(connection.spoken),
         await recipes.models(session, tenant_id),
     )
 

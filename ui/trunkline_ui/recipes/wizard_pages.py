@@ -111,7 +111,7 @@ class RecipeWizard(Controller):
                     tenant_id,
                     principal,
                     connection_id=connection_id,
-                    connector=place.manifest.name,
+                    connector=place.manifest.spoken,
                     name=sheet.draft.name,
                     definition=sheet.definition,
                     schedule_seconds=sheet.draft.schedule,
@@ -146,7 +146,7 @@ class RecipeWizard(Controller):
                 tenant_id,
                 principal,
                 connection_id=connection_id,
-                connector=place.manifest.name,
+                connector=place.manifest.spoken,
                 keys=[key[:100]],
             )
             suggested = place.manifest.recipe(key)
@@ -229,7 +229,7 @@ class RecipeWizard(Controller):
                     tenant_id,
                     principal,
                     recipe_id,
-                    connector=place.manifest.name,
+                    connector=place.manifest.spoken,
                     name=sheet.draft.name,
                     definition=sheet.definition,
                     schedule_seconds=sheet.draft.schedule,

@@ -60,10 +60,18 @@ class Readable(msgspec.Struct, frozen=True):
     """In words; "" for none."""
     filter_code: str
     schedule: str
+    on_drift: str
 
 
 def schedule(seconds: int) -> str:
     return SCHEDULES.get(seconds) or f"Every {seconds:,} seconds"
+
+
+def on_drift(definition: RecipeDefinition) -> str:
+    """What happens when the provider changes fields that the recipe uses."""
+    words = {"pause": "stop reading", "quarantine": "set records aside"}
+    changed, new = words[definition.on_changed], words[definition.on_new_value]
+    return f"Gone or of another type: {changed}. New value in a list: {new}."
 
 
 def type_of(field: TargetField) -> str:
@@ -97,6 +105,7 @@ def readable(
         words,
         definition.filter or "",
         schedule(seconds),
+        on_drift(definition),
     )
 
 
@@ -136,6 +145,8 @@ def differences(
 
 def _parts(definition: RecipeDefinition, seconds: int, model: TargetModel | None) -> dict[str, str | None]:
     parts: dict[str, str | None] = {"Schedule": schedule(seconds), "Filter": definition.filter}
+    if (definition.on_changed, definition.on_new_value) != ("pause", "quarantine"):
+        parts["Changed fields"] = on_drift(definition)
     for mapping in _ordered(definition.mappings, model):
         given = {"field": mapping.source, "expression": mapping.expression}.get(mapping.kind)
         said = f"always “{written(mapping.constant)}”" if given is None else given

@@ -135,6 +135,14 @@
     const polled = config.triggeringEvent?.type === "hx:poll:trigger" || config.elt.matches("[data-live]");
     if (document.hidden && polled) event.preventDefault();
   });
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const place = event.target.closest("[data-upload]")?.querySelector("[data-upload-progress]");
+    if (!place || !event.detail.lengthComputable) return;
+    const share = Math.round((100 * event.detail.loaded) / event.detail.total);
+    place.hidden = false;
+    place.querySelector("progress").value = share;
+    place.querySelector(".num").textContent = share < 100 ? `${share} %` : "Sent; being read";
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { target, xhr, requestConfig } = event.detail;
     // The same answer as last time: nothing moves, nobody's focus or selection is disturbed.

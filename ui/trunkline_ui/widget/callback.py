@@ -13,9 +13,8 @@ from trunkline.connections.service import ConnectionService
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.registry import Connectors
-from trunkline_tenants.cookies import flash_cookie
 from trunkline_ui.rendering import Page
-from trunkline_ui.widget.pages import popup
+from trunkline_ui.widget.endings import finished, label_for, refused
 
 
 @get(
@@ -30,7 +29,7 @@ async def oauth_callback(
     connectors: NamedDependency[Connectors],
     connector: FromPath[str],
 ) -> Page | Response[None]:
-    label = connectors.get(connector).label
+    label = label_for(connectors, connector)
     query = _single(request)
     signed_in = request.scope.get("user")
     principal = signed_in if isinstance(signed_in, Principal) else None
@@ -38,33 +37,9 @@ async def oauth_callback(
     try:
         done = await connections.finish(connector, _path(request), query, request.cookies, principal)
     except FlowRefusedError as error:
-        answer = popup(
-            f"{label} was not connected",
-            error.message,
-            status=error.status,
-            nonce=error.nonce,
-            code=error.code,
-            back=error.back if error.via == "portal" else "",
-        )
-        if error.via:
-            answer.cookies.append(spent)
-        return answer
-    if done.via == "portal":
-        verb = "reconnected" if done.purpose == "reconnect" else "connected"
-        flash = flash_cookie(settings, f"{label} is {verb}.")
-        target = f"/portal/connections/{done.connection_id}"
-        return Response(None, status_code=303, headers={"location": target}, cookies=[spent, flash])
-    answer = popup(
-        f"{label} is connected",
-        f"Access was given for the account {done.account_label}.",
-        ok=True,
-        nonce=done.nonce,
-        code=done.code,
-        connection_id=str(done.connection_id),
-        account=done.account_label,
-    )
-    answer.cookies.append(spent)
-    return answer
+        return refused(label, error, spent)
+    label = (await connectors.find(done.connector)).label
+    return finished(settings, label, done, spent)
 
 
 def _path(request: Request[Any, Any, Any]) -> str:

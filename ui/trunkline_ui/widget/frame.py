@@ -91,7 +91,7 @@ class FrameController(Controller):
             return refusal(error.code, error.message, error.status)
         engine = request.app.template_engine
         assert isinstance(engine, JinjaTemplateEngine)
-        cards = [Card.of(connectors.get(name)) for name in found.connectors]
+        cards = [Card.of(await connectors.find(name)) for name in found.connectors]
         html = engine.engine.get_template("widget/views.html").render(cards=cards, reconnect=found.reconnect)
         return Response(RedeemOut(found.frame_key, html), headers={"cache-control": "no-store"})
 

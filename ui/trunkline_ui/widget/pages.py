@@ -1,7 +1,6 @@
 """What the widget's pages are made of."""
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Response
@@ -29,13 +28,7 @@ class Card(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Card":
-        words = manifest.auth.scope_words
-        return cls(
-            manifest.name,
-            manifest.label,
-            manifest.description,
-            [words.get(scope, scope) for scope in manifest.auth.scopes],
-        )
+        return cls(manifest.name, manifest.label, manifest.description, manifest.auth.words)
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -63,8 +56,7 @@ def form_targets(settings: Settings, endpoints: Endpoints, connectors: Connector
     """
     if not settings.sandbox_url:
         return ["https:"]
-    urls = (urlsplit(endpoints.url(manifest, manifest.auth.authorize_url)) for manifest in connectors.all())
-    return sorted({f"{url.scheme}://{url.netloc}" for url in urls})
+    return sorted({one for manifest in connectors.all() for one in endpoints.sign_in_origins(manifest)})
 
 
 def popup(

@@ -1,0 +1,239 @@
+"""How changes of a connection arrive: as they happen, or read regularly; and what members do about it."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import RequestEncodingType
+from litestar.params import Body, FromPath
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from trunkline.audit.service import append
+from trunkline.connections.models import Connection
+from trunkline.connections.service import ConnectionService
+from trunkline.health.service import HealthService
+from trunkline.kernel.db import Database
+from trunkline.kernel.errors import BadInputError, ConflictError
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.resilience.failures import failure
+from trunkline.sdk.manifest import Manifest
+from trunkline.sdk.registry import Connectors
+from trunkline.webhooks import repository
+from trunkline.webhooks.service import EndpointService, EndpointView
+from trunkline.work.queue import WorkQueue
+from trunkline_ui.portal.common import (
+    AnyRequest,
+    connection_of,
+    frame,
+    label_of,
+    manifest_of,
+    see_other,
+    told,
+)
+from trunkline_ui.rendering import Page, page
+
+_HERE = "/portal/connections/{connection_id}"
+
+
+class Telling(msgspec.Struct, frozen=True, kw_only=True):
+    """`told`: the provider tells of changes. `mine`: by an address of this connection's own."""
+
+    word: str
+    tone: str
+    icon: str
+    told: bool
+    sentence: str
+    mine: EndpointView | None = None
+    last_event_at: datetime | None = None
+    can_check: bool = False
+    can_rotate: bool = False
+    by_hand: bool = False
+    """A person may enter the address at the provider."""
+    provider_secret: bool = False
+    """The provider makes the secret."""
+    events: tuple[str, ...] = ()
+    """What to choose at the provider; empty: everything."""
+
+
+async def telling_of(
+    session: AsyncSession,
+    hooks: EndpointService,
+    manifest: Manifest | None,
+    connection: Connection,
+) -> Telling:
+    """`session`: the tenant's."""
+    label = manifest.label if manifest else connection.connector
+    how = manifest.webhooks if manifest else None
+    if how is None:
+        sentence = (
+            f"{label} has no webhooks whose sender could be proven, so changes are read regularly. "
+            "How often, and how late they may be, stands at each stream."
+        )
+        return Telling(word="Read regularly", tone="neutral", icon="refresh", told=False, sentence=sentence)
+    last = await repository.last_event_at(session, connection.tenant_id, connection.id)
+    if how.owner == "client":
+        sentence = (
+            f"{label} tells our app of changes as they happen, within seconds. They are read regularly "
+            "as well, so that one which it did not tell of comes all the same."
+        )
+        return Telling(
+            word="As it happens",
+            tone="success",
+            icon="bolt",
+            told=True,
+            sentence=sentence,
+            last_event_at=last,
+        )
+    mine = await hooks.of_connection(session, connection.tenant_id, connection.id)
+    word, tone, icon, told, sentence = _standing(mine, label)
+    registers = how.registration is not None
+    usable = connection.state in {"active", "setup"}
+    return Telling(
+        word=word,
+        tone=tone,
+        icon=icon,
+        told=told,
+        sentence=sentence,
+        mine=mine,
+        last_event_at=last,
+        can_check=registers and usable,
+        can_rotate=usable and mine is not None and mine.registered and not mine.rotating,
+        by_hand=usable and mine is not None and not mine.registered and mine.state in {"refused", "active"},
+        provider_secret=how.keyed_by == "provider",
+        events=how.registration.events if how.registration else (),
+    )
+
+
+def _standing(mine: EndpointView | None, label: str) -> tuple[str, str, str, bool, str]:
+    if mine is None or mine.state == "registering":
+        words = (
+            f"We are asking {label} to tell us of changes as they happen. Until then they are read regularly."
+        )
+        return "Being set up", "info", "clock", False, words
+    if mine.state == "registered":
+        words = (
+            f"{label} tells us of changes as they happen, within seconds. They are read regularly as well, "
+            "so that one which it did not tell of comes all the same."
+        )
+        if mine.cause is not None:
+            return "As it happens", "warning", "alert", True, failure(mine.cause).customer
+        return "As it happens", "success", "bolt", True, words
+    if mine.state == "refused":
+        return "Read regularly", "warning", "alert", False, failure(mine.cause or "webhook_refused").customer
+    if mine.state == "left":
+        words = (
+            f"Our access ended before the webhook at {label} could be removed. What it still sends "
+            "is refused; remove it in the settings of the account."
+        )
+        return "Ended", "warning", "alert", False, words
+    if mine.state == "removed":
+        return "Ended", "neutral", "ban", False, f"The webhook at {label} was removed with the connection."
+    words = (
+        f"Somebody enters this connection's address at {label}, which then tells of changes as they happen."
+    )
+    return "By hand", "info", "key", True, words
+
+
+class Pasted(msgspec.Struct):
+    secret: str = ""
+
+
+class HookActions(Controller):
+    include_in_schema = False
+    path = "/portal/connections/{connection_id:uuid}/webhook"
+    exception_handlers = {ConflictError: told(_HERE), BadInputError: told(_HERE)}  # noqa: RUF012  Litestar's way
+
+    @post("/check", status_code=303, opt={"can": "connections.manage"})
+    async def check(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        work: NamedDependency[WorkQueue],
+        connection_id: FromPath[UUID],
+    ) -> Response[None]:
+        async with db.tenant(tenant_id) as session:
+            await connection_of(connections, session, tenant_id, connection_id)
+            await append(session, principal, "hook.checked", "connection", connection_id)
+            await _look(session, work, tenant_id, connection_id)
+        return see_other(settings, f"/portal/connections/{connection_id}", "The webhook is being checked.")
+
+    @post("/rotate", status_code=303, opt={"can": "connections.manage"})
+    async def rotate(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        hooks: NamedDependency[EndpointService],
+        work: NamedDependency[WorkQueue],
+        connection_id: FromPath[UUID],
+    ) -> Response[None]:
+        async with db.tenant(tenant_id) as session:
+            await hooks.rotate_registered(session, tenant_id, connection_id, principal)
+            await _look(session, work, tenant_id, connection_id)
+        text = "A new secret is being agreed on. What the old one signed counts for a day more."
+        return see_other(settings, f"/portal/connections/{connection_id}", text)
+
+    @get("/", opt={"can": "connections.manage"})
+    async def ask(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+        hooks: NamedDependency[EndpointService],
+        connection_id: FromPath[UUID],
+    ) -> Page:
+        """The address, for a person who enters it at the provider."""
+        async with db.tenant(tenant_id) as session:
+            connection = await connection_of(connections, session, tenant_id, connection_id)
+            telling = await telling_of(session, hooks, manifest_of(connectors, connection.spoken), connection)
+            context = await frame(request, session, tenant_id, principal, health, "/portal")
+        label = label_of(connectors, connection.spoken)
+        context |= {"connection": connection, "label": label, "telling": telling, "done": False, "secret": ""}
+        return page("portal/webhook.html", context)
+
+    @post("/", status_code=200, opt={"can": "connections.manage"})
+    async def enter(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        health: NamedDependency[HealthService],
+        hooks: NamedDependency[EndpointService],
+        connection_id: FromPath[UUID],
+        data: Annotated[Pasted, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Page:
+        """A secret made here is shown this once; one pasted never again."""
+        async with db.tenant(tenant_id) as session:
+            secret = await hooks.by_hand(session, tenant_id, connection_id, principal, data.secret)
+            connection = await connection_of(connections, session, tenant_id, connection_id)
+            telling = await telling_of(session, hooks, manifest_of(connectors, connection.spoken), connection)
+            context = await frame(request, session, tenant_id, principal, health, "/portal")
+        label = label_of(connectors, connection.spoken)
+        context |= {"connection": connection, "label": label, "telling": telling, "done": True}
+        context["secret"] = "" if telling.provider_secret else secret
+        return page("portal/webhook.html", context)
+
+
+async def _look(session: AsyncSession, work: WorkQueue, tenant_id: UUID, connection_id: UUID) -> None:
+    await work.enqueue(
+        session,
+        tenant_id=tenant_id,
+        kind=repository.REGISTER,
+        key=str(connection_id),
+        connection_id=connection_id,
+    )
