@@ -5,28 +5,47 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy.engine import make_url
+from xdist.scheduler import LoadScopeScheduling
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.embedded import EmbeddedServers
 from trunkline.kernel.migrate import upgrade
 
 TEMPLATE = "migrated"
-JOURNEYS = Path(__file__).parent / "journeys"
+TOGETHER = ("tests/journeys/", "tests/chaos/", "tests/integration/isolation/")
+"""Journeys share one demo and one browser; the chaos rig needs the machine once; attacks share a world."""
+BY_FILE = (
+    "tests/unit/",
+    "tests/integration/api/",
+    "tests/integration/web/",
+    "tests/journeys/test_gallery.py",
+)
+"""What a file makes for all its tests is worth more than an even load. The gallery needs no demo."""
+MEMORY_BYTES = 2 * 1024**3
+"""Free at least: a process's servers take some 300 MB of it."""
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All journeys in one process (`--dist loadgroup`): they share one demo and one browser."""
-    for item in items:
-        if JOURNEYS in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("journeys"))
+class Together(LoadScopeScheduling):
+    """Tests go to whoever is free, but some by folder and some by file; the fullest first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(BY_FILE):
+            return nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -34,40 +53,107 @@ def servers() -> Iterator[EmbeddedServers]:
     """Emptied of TRUNKLINE_ variables too: a developer's own settings must not reach a test's children."""
     for name in [name for name in os.environ if name.startswith("TRUNKLINE_")]:
         del os.environ[name]
-    folder = Path(tempfile.mkdtemp(prefix="trunkline-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-test-", dir=_roomy_memory()))
     try:
         with EmbeddedServers(folder, unsafe=True) as running:
+            _apart(_tuned(running))
             yield running
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """In an event loop of its own, away from pytest-asyncio's."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+def _roomy_memory() -> str | None:
+    """A file system in memory, where a copy of 500 files costs a third; None where there is none, or little."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES else None
+
+
+async def _tuned(servers: EmbeddedServers) -> None:
+    """The same password, hashed once instead of 4,096 times, since each test opens several connections; and a
+    short log, since it may lie in memory."""
+    url = servers.postgres.url_of("postgres")
+    owner = await asyncpg.connect(url)
+    await owner.execute("set scram_iterations = 1")
+    await owner.execute(f"alter role {make_url(url).username} password '{make_url(url).password}'")
+    await owner.execute("alter system set max_wal_size = '192MB'")
+    await owner.execute("select pg_reload_conf()")
+    await owner.close()
+
+
+class Copies:
+    """Databases made from others; file by file, some three times as fast here as through the log."""
+
+    def __init__(self, servers: EmbeddedServers) -> None:
+        self._servers = servers
+        self._admin: asyncpg.Connection | None = None
+        self._how: list[str] = ["clone", "copy"]
+
+    async def _connection(self) -> asyncpg.Connection:
+        """Kept, for as long as the tests' event loop."""
+        if self._admin is None or self._admin.is_closed():
+            self._admin = await asyncpg.connect(self._servers.postgres.url_of("postgres"))
+        return self._admin
+
+    async def make(self, name: str, template: str) -> str:
+        """Its address. Inside the kernel (`clone`) where the system can."""
+        admin = await self._connection()
+        while True:
+            try:
+                await admin.execute(f"set file_copy_method = {self._how[0]}")
+                await admin.execute(f"create database {name} template {template} strategy file_copy")
+                return self._servers.postgres.url_of(name)
+            except asyncpg.PostgresError:
+                if len(self._how) == 1:
+                    raise
+                del self._how[0]
+
+    async def drop(self, name: str) -> None:
+        await (await self._connection()).execute(f"drop database if exists {name} with (force)")
+
+    async def close(self) -> None:
+        if self._admin is not None:
+            await self._admin.close()
+
+
+@pytest.fixture(scope="session")
+async def copies(servers: EmbeddedServers) -> AsyncIterator[Copies]:
+    made = Copies(servers)
+    yield made
+    await made.close()
+
+
 @pytest.fixture(scope="session")
 def migrated(servers: EmbeddedServers) -> str:
-    """Name of the template database: migrated once, copied for each test."""
+    """Name of a template database: migrated once, copied for each test."""
 
     async def create() -> None:
         connection = await asyncpg.connect(servers.postgres.url_of("postgres"))
         await connection.execute(f"create database {TEMPLATE}")
         await connection.close()
+        await asyncio.to_thread(upgrade, servers.postgres.url_of(TEMPLATE))
 
-    with ThreadPoolExecutor(1) as thread:  # its own event loop, away from pytest-asyncio's
-        thread.submit(asyncio.run, create()).result()
-        thread.submit(upgrade, servers.postgres.url_of(TEMPLATE)).result()
+    _apart(create())
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def template(migrated: str) -> str:
+    """What a test's own database is a copy of; a folder may bring another."""
+    return migrated
+
+
 @pytest.fixture
-async def database_url(servers: EmbeddedServers, migrated: str) -> AsyncIterator[str]:
+async def database_url(copies: Copies, template: str) -> AsyncIterator[str]:
     """A migrated, otherwise empty database of the test's own; owner login."""
     name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(servers.postgres.url_of("postgres"))
-    try:
-        await admin.execute(f"create database {name} template {migrated}")
-        yield servers.postgres.url_of(name)
-        await admin.execute(f"drop database {name} with (force)")
-    finally:
-        await admin.close()
+    yield await copies.make(name, template)
+    await copies.drop(name)
 
 
 @pytest.fixture

@@ -41,9 +41,8 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Trunkline test authority")])
         constraint = x509.BasicConstraints(ca=True, path_length=0)
         self._own = self._sign(self._name, self._key, constraint, critical=True)
-        self.trust = ssl.create_default_context(
-            cadata=self._own.public_bytes(serialization.Encoding.PEM).decode()
-        )
+        self.pem = self._own.public_bytes(serialization.Encoding.PEM).decode()
+        self.trust = ssl.create_default_context(cadata=self.pem)
 
     def server(self, *names: str) -> ssl.SSLContext:
         """What a server presents that is called by these names."""

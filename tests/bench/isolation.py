@@ -84,7 +84,15 @@ def run(say: Say) -> Figures:
             asyncio.run(_create(servers.postgres.url_of("postgres"), name))
             upgrade(servers.postgres.url_of(name))
             valkey = f"unix://{servers.valkey.socket}?db={number}"
-            command = [sys.executable, __file__, attack, servers.postgres.url_of(name), valkey, str(folder)]
+            command = [
+                sys.executable,
+                "-P",
+                __file__,
+                attack,
+                servers.postgres.url_of(name),
+                valkey,
+                str(folder),
+            ]
             jobs.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         try:
             said = [job.communicate()[0] for job in jobs]

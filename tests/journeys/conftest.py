@@ -29,6 +29,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.embedded import EmbeddedServers
+from trunkline.kit.scaffolding import scaffold
 from trunkline_tenants.directory import Directory
 
 CHROMIUM = Path(os.environ.get("TRUNKLINE_CHROMIUM", "/usr/bin/chromium"))
@@ -205,6 +206,8 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     member_password: str
     staff_password: str
     api_key: str
+    acme: Path
+    """A partner's connector, as the scaffold made it; the sandbox simulates it."""
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The simulated HubSpot's control API."""
@@ -247,7 +250,9 @@ def demo(chromium_path: str) -> Iterator[Demo]:
         "TRUNKLINE_SANDBOX_PORT": str(sandbox),
         "TRUNKLINE_PRODUCT_PORT": str(product),
         "TRUNKLINE_CHECK_SECONDS": "5",
+        "TRUNKLINE_SANDBOX_CONNECTORS": str(folder / "acme"),
     }
+    scaffold("acme", folder, "Roadrunner")
     output = folder / "up.log"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -271,6 +276,7 @@ def demo(chromium_path: str) -> Iterator[Demo]:
             member_password=secrets["member_password"],
             staff_password=secrets["staff_password"],
             api_key=secrets["api_key"],
+            acme=folder / "acme",
         )
     finally:
         process.send_signal(signal.SIGINT)

@@ -297,6 +297,25 @@ async def test_frame_and_loader_believe_only_their_own_windows(demo, organisatio
     assert await page.evaluate("window.events[1][0]") == "connected"
 
 
+async def test_a_frame_that_was_led_elsewhere_is_not_believed(demo, organisation, host, open_page):
+    """Its window is still the loader's own; only its origin gives it away."""
+    await organisation("foxtrot", "Foxtrot")
+    port, _ = host
+    product, evil = f"http://product.localhost:{port}", f"http://evil.localhost:{port}"
+    page = await open_page(hosts=Anywhere(), allow=EXPECTED)
+    await page.goto(f"{product}/")
+    await page.evaluate(EVENTS, [connect_session(demo, "foxtrot", product)["token"]])
+    await until(page, "window.events.length")
+    await page.evaluate(SEEN)
+    frame = page.frames[1]
+    await frame.goto(f"{evil}/")
+    identity = "0198c0de-0000-7000-8000-000000000000"
+    told = {"trunkline": 1, "connectionId": identity, "code": CODE, "connector": "hubspot"}
+    await frame.evaluate(SEND, ["parent", [{**told, "type": "connected"}]])
+    await until(page, "window.seen === 1")
+    assert await page.evaluate("window.events.map(([name]) => name)") == ["ready"]
+
+
 def active(demo, *tenants: str) -> list[str]:
     return [
         one["state"] for tenant in tenants for one in demo.api("connections", tenant=tenant)["connections"]
@@ -354,9 +373,10 @@ async def test_an_owner_brings_the_organisations_own_app(demo, organisation, por
     await page.goto(f"{demo.origin}/portal/connect")
     await page.get_by_role("link", name="Connect through your own app").click()
     await check(page)
-    await page.get_by_label("Client ID").fill("own-app-1")
-    await page.get_by_label("Secret").fill("a secret of its own")
-    await page.get_by_role("button", name="Use your own app").click()
+    form = page.locator("form", has=page.locator("#hubspot-client_id"))
+    await form.get_by_label("Client ID").fill("own-app-1")
+    await form.get_by_label("Secret").fill("a secret of its own")
+    await form.get_by_role("button", name="Use your own app").click()
     await expect(page.get_by_text("through your own app from now on")).to_be_visible()
     assert "a secret of its own" not in await page.content()
     await check(page)

@@ -46,7 +46,7 @@ async def test_a_revoked_grant_is_seen_explained_and_repaired(
     mine = [g for g in state["grants"] if g["account"] == ACCOUNT_ID and g["revoked_at"] is None]
     demo.control("POST", f"grants/{mine[-1]['id']}/revoke")
     await expect(page.get_by_text(CAUSE)).to_be_visible(timeout=SEEN_WITHIN)
-    await expect(page.get_by_text("Reconnect needed")).to_be_visible()
+    await expect(page.get_by_text("Reconnect needed", exact=True)).to_be_visible()
     for useless in ("Sync now", "Pause", "Full re-read", "Reconnect account"):
         await expect(page.get_by_text(useless, exact=True)).to_be_hidden()
     await check(page)

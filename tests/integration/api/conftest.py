@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import httpx2
 import pytest
 import uvicorn
@@ -103,11 +102,9 @@ class Stand:
 
 @pytest.fixture(scope="module")
 async def stand(
-    servers: EmbeddedServers, migrated: str, tmp_path_factory: pytest.TempPathFactory
+    servers: EmbeddedServers, copies: Any, migrated: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stand]:
     name, number = f"api_{next(_numbers)}", 63
-    admin = await asyncpg.connect(servers.postgres.url_of("postgres"))
-    await admin.execute(f"create database {name} template {migrated}")
     valkey_url = f"unix://{servers.valkey.socket}?db={number}"
     valkey = Redis.from_url(valkey_url)
     await valkey.flushdb()
@@ -116,7 +113,7 @@ async def stand(
     settings = Settings(
         data=folder,
         public_url=ORIGIN,
-        database_url=servers.postgres.url_of(name),
+        database_url=await copies.make(name, migrated),
         valkey_url=valkey_url,
         sandbox_url="http://127.0.0.1:9",
         access_log=False,
@@ -138,8 +135,7 @@ async def stand(
     server.should_exit = True
     await task
     await services.close()
-    await admin.execute(f"drop database {name} with (force)")
-    await admin.close()
+    await copies.drop(name)
 
 
 @pytest.fixture

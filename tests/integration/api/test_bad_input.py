@@ -315,6 +315,29 @@ async def test_any_callback_is_a_page_that_refuses(
     assert "a=b" not in answer.headers.get("set-cookie", "")
 
 
+CURSORS = {
+    "/v1/records/contact": "cursor",
+    "/v1/changes": "after",
+    "/v1/connections/{c}/runs": "cursor",
+}
+
+
+@given(path=st.sampled_from(sorted(CURSORS)), value=ANY_TEXT | st.integers(-(2**70), 2**70).map(str))
+@FUZZ
+async def test_any_cursor_is_taken_or_named(stand: Any, api: Any, path: str, value: str) -> None:
+    """None of them moves what is read on to another place than its own."""
+    name = CURSORS[path]
+    given_ = quote(value, safe="", errors="surrogatepass")
+    answer = await api.get(f"{path.replace('{c}', str(stand.connection_id))}?{name}={given_}")
+    if answer.status_code == 200:
+        assert name == "after"
+        assert 0 <= int(value) < 2**63
+        return
+    assert answer.status_code == 400, answer.text[:500]
+    problem = answer.json()
+    assert name in [problem.get("field"), *(one.get("field") for one in problem.get("errors", []))], problem
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

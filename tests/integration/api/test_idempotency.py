@@ -1,7 +1,10 @@
 """A POST under an Idempotency-Key is carried out once: repeated, raced, refused, forgotten after a day."""
 
+import ast
 import asyncio
+import inspect
 from datetime import timedelta
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -49,6 +52,14 @@ async def test_every_post_goes_through_it(stand: Any) -> None:
         field = handler.parsed_fn_signature.parameters.get("once")
         assert field is not None, f"POST {path} asks for no `once`: trunkline.idempotency"
         assert field.annotation is Once
+        ends = [
+            node
+            for node in ast.parse(dedent(inspect.getsource(handler.fn))).body[0].body
+            if isinstance(node, ast.Return)
+        ]
+        assert [ast.unparse(end.value).startswith("await once(") for end in ends] == [True], (
+            f"POST {path} answers without it"
+        )
 
 
 async def test_a_repetition_gives_the_same_answer_and_does_nothing(stand: Any, api: Any) -> None:

@@ -180,7 +180,9 @@ async def test_nothing_kept_opens_anything(stand: Any) -> None:
 async def deeds(stand: Any, key_id: Any) -> list[Any]:
     async with stand.db.tenant(OPERATOR) as session:
         rows = await session.execute(
-            text("SELECT action, actor, detail FROM audit_entries WHERE target_id = :id ORDER BY id"),
+            text(
+                "SELECT action, actor, detail, before, after FROM audit_entries WHERE target_id = :id ORDER BY sequence"
+            ),
             {"id": str(key_id)},
         )
         return list(rows)
@@ -193,7 +195,9 @@ async def test_each_deed_is_in_the_log_with_who_did_it(stand: Any) -> None:
     found = await deeds(stand, key.id)
     assert [row.action for row in found] == ["api_key.created", "api_key.rotated", "api_key.revoked"]
     assert {row.actor for row in found} == {"Chris Tanaka"}
-    assert found[0].detail["scopes"] == ["records:read"]
+    assert found[0].after["scopes"] == ["records:read"]
+    assert found[1].before["prefix"] == key.prefix != found[1].after["prefix"]
+    assert found[2].before["revoked_at"] is None is not found[2].after["revoked_at"]
     assert found[1].detail["previous_prefix"] == key.prefix
 
 

@@ -1,6 +1,5 @@
 """The web application with connections and widget, a real database, and the sandbox's HubSpot over HTTP."""
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from uuid import UUID
 
 import httpx2
 import pytest
-import uvicorn
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from sqlalchemy import text
@@ -20,6 +18,7 @@ from trunkline.access.service import AccessService
 from trunkline.connections.controllers import ConnectionController
 from trunkline.connections.cookies import flow_cookie
 from trunkline.connections.service import ConnectionService
+from trunkline.health.service import HealthService
 from trunkline.idempotency.service import Idempotency
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
@@ -32,7 +31,6 @@ from trunkline.sdk.registry import Connectors
 from trunkline.sdk.simulator_oauth import OAuthClient
 from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
-from trunkline.web import create_app
 from trunkline.work.queue import WorkQueue
 from trunkline_connectors.catalogue import manifests
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
@@ -64,6 +62,9 @@ class Listener:
     async def reconnected(self, session, connection) -> None:
         self.heard.append(("reconnected", connection.id))
 
+    async def ending(self, session, connection) -> bool:
+        return False
+
     async def stopped(self, session, connection) -> None:
         self.heard.append(("stopped", connection.id))
 
@@ -80,30 +81,16 @@ def registry() -> Connectors:
 
 
 @pytest.fixture
-def hubspot(others) -> Iterator[SimpleNamespace]:
+def hubspot(others, threads) -> Iterator[SimpleNamespace]:
     simulator = HubSpotSimulator(clients=[CLIENT])
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_sandbox([simulator, *others]),
-            port=0,
-            log_level="error",
-            lifespan="on",
-            access_log=False,
-            ws="none",
-        )
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        thread.join(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     accounts = [account.id for account in simulator.accounts]
-    yield SimpleNamespace(
-        sim=simulator, url=f"http://127.0.0.1:{port}", accounts=accounts, oauth=simulator.oauth
-    )
-    server.should_exit = True
-    thread.join(10)
+    with threads.serve(create_sandbox([simulator, *others])) as url:
+        yield SimpleNamespace(sim=simulator, url=url, accounts=accounts, oauth=simulator.oauth)
+
+
+@pytest.fixture(scope="session")
+def stage(make_stage):
+    return make_stage()
 
 
 @pytest.fixture
@@ -172,7 +159,7 @@ async def start(
 
 
 @pytest.fixture
-async def world(db, settings, connections, hubspot, registry) -> SimpleNamespace:
+async def world(db, settings, connections, hubspot, registry, stage) -> SimpleNamespace:
     """Two tenants with an owner each, an API key, and the application."""
     directory, logins = Directory(db), Logins(db, Throttle(None))
     connectors = registry
@@ -183,7 +170,7 @@ async def world(db, settings, connections, hubspot, registry) -> SimpleNamespace
         user = await directory.create_user(f"owner@{slug}.example", f"Owner {slug}", PASSWORD)
         await directory.set_member(tenants[slug].id, user.id, "owner")
     key, _ = await directory.create_api_key("product")
-    app = create_app(
+    app = stage.create_app(
         settings,
         {
             "settings": settings,
@@ -191,6 +178,7 @@ async def world(db, settings, connections, hubspot, registry) -> SimpleNamespace
             "directory": directory,
             "logins": logins,
             "connections": connections,
+            "health": HealthService(),
             "connectors": connectors,
             "endpoints": Endpoints(settings),
             "access": access,

@@ -57,7 +57,7 @@ def issuers() -> bool:
 
 @pytest.fixture
 def registry(issuers) -> Connectors:
-    (honest,) = manifests()
+    honest = next(one for one in manifests() if one.name == "hubspot")
     if issuers:
         auth = msgspec.structs.replace(honest.auth, issuer="https://app.hubspot.com/issuer")
         honest = msgspec.structs.replace(honest, auth=auth)

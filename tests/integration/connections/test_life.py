@@ -15,7 +15,10 @@ def ada(world) -> Principal:
 async def audit(db, world):
     async with db.tenant(world.tenant) as session:
         rows = await session.execute(
-            text("select action, actor, detail, reason from audit_entries order by at")
+            text(
+                "select action, actor, detail, before, after, reason from audit_entries "
+                "where action like 'connection.%' order by sequence"
+            )
         )
         return list(rows.all())
 
@@ -39,7 +42,12 @@ async def test_pause_resume_and_rename_are_told_and_audited(connected, connectio
         "resumed",
         "renamed",
     ]
-    assert entries[-1].detail == {"connector": "hubspot", "before": "HubSpot", "after": "Main CRM"}
+    assert entries[-1].detail == {"connector": "hubspot"}
+    assert [(row.before, row.after) for row in entries[1:]] == [
+        ({"state": "active"}, {"state": "paused"}),
+        ({"state": "paused"}, {"state": "active"}),
+        ({"name": "HubSpot"}, {"name": "Main CRM"}),
+    ]
 
 
 async def test_disconnecting_revokes_forgets_and_says_what_the_provider_answered(

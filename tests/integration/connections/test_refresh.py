@@ -155,7 +155,7 @@ async def test_an_answer_that_gave_nothing_is_asked_for_again(
     else:
         real, calls = provider._tokens, []
 
-        async def nowhere(call):
+        async def nowhere(way, call):
             if not calls:
                 call.close()
                 calls.append(1)
@@ -164,7 +164,7 @@ async def test_an_answer_that_gave_nothing_is_asked_for_again(
                     raise provider.httpx2.ConnectError("nobody listens")
 
                 call = unreachable()
-            return await real(call)
+            return await real(way, call)
 
         monkeypatch.setattr(provider, "_tokens", nowhere)
     with pytest.raises(ProviderFailedError):
@@ -179,7 +179,7 @@ async def test_a_provider_that_never_rotates_is_simply_asked_again(
 ):
     hubspot.oauth.rotate_refresh = False
     connection_id = await connected()
-    (manifest,) = manifests()
+    manifest = next(one for one in manifests() if one.name == "hubspot")
     auth = msgspec.structs.replace(manifest.auth, rotates=False)
     service = make_service(db, None, Connectors([msgspec.structs.replace(manifest, auth=auth)]))
     hubspot.sim.faults.add("truncated", requests=1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import insert
@@ -19,7 +20,7 @@ from trunkline.kernel.settings import Settings
 from trunkline.runs.models import Run, Stream
 from trunkline.sdk.registry import Connectors
 from trunkline.services import Services, build_services
-from trunkline.web import Web, create_app
+from trunkline.web import Web
 from trunkline.work.models import Work
 from trunkline_connectors.catalogue import manifests
 from trunkline_tenants.dependencies import DEPENDENCIES
@@ -27,7 +28,7 @@ from trunkline_tenants.directory import Directory
 from trunkline_tenants.guards import AccessGuard
 from trunkline_tenants.logins import Logins
 from trunkline_tenants.middleware import Authentication
-from trunkline_tenants.seed import Seeded, seed_people
+from trunkline_tenants.seed import Seeded
 from trunkline_tenants.throttle import Throttle
 from trunkline_ui.auth import AuthPages
 from trunkline_ui.console.routes import CONSOLE
@@ -205,11 +206,16 @@ async def services(database_url: str, valkey_url: str, tmp_path: Path) -> AsyncI
     await made.close()
 
 
+@pytest.fixture(scope="session")
+def stage(make_stage: Any) -> Any:
+    return make_stage()
+
+
 @pytest.fixture
-def app(services: Services) -> Web:
+def app(services: Services, stage: Any) -> Web:
     directory, logins = Directory(services.db), Logins(services.db, Throttle(None))
-    given = {name: getattr(services, name) for name in Services.__struct_fields__}
-    return create_app(
+    given = msgspec.structs.asdict(services)
+    return stage.create_app(
         services.settings,
         {**given, "directory": directory, "logins": logins},
         api=[],
@@ -222,9 +228,14 @@ def app(services: Services) -> Web:
     )
 
 
+@pytest.fixture(scope="session")
+def template(peopled: tuple[str, Seeded]) -> str:
+    return peopled[0]
+
+
 @pytest.fixture
-async def people(services: Services) -> Seeded:
-    return await seed_people(Directory(services.db), member_password=PASSWORD, staff_password=PASSWORD)
+def people(services: Services, peopled: tuple[str, Seeded]) -> Seeded:
+    return peopled[1]
 
 
 @pytest.fixture

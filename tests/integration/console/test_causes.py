@@ -3,6 +3,7 @@
 from typing import Any
 
 from trunkline.health.issues import resolve_issues
+from trunkline.readers import repository as readers
 from trunkline.resilience.failures import failures
 
 
@@ -59,3 +60,34 @@ async def test_the_failure_table_and_a_runbook_for_each_row(rows: Any, support: 
     assert "<code>reconnect_required</code>" in page
     assert "1 tenant affected" in page
     assert 'href="/console/issues/grant_revoked">1 tenant</a>' in text
+
+
+async def test_what_nobody_classified_is_counted_and_listed(rows: Any, support: Any, people: Any) -> None:
+    tenant_id = people.tenants["globex"].id
+    connection = await rows.connection(tenant_id)
+    for _ in range(3):
+        await rows.issue(tenant_id, connection, "bad_request")
+    assert "Unclassified: none of 3 times" in (await support.get("/console/issues")).text
+    await rows.issue(tenant_id, connection, "something new")
+    text = (await support.get("/console/issues")).text
+    assert "Unclassified: 1 of 4 times" in text
+    assert 'class="has-issues" href="/console/issues/unclassified"' in text
+    assert "1 tenant affected" in (await support.get("/console/issues/unclassified")).text
+
+
+async def test_a_reader_that_cannot_go_on_is_seen_with_its_cause(
+    rows: Any, support: Any, people: Any
+) -> None:
+    tenant_id = people.tenants["globex"].id
+    assert "Readers that cannot go on" not in (await support.get("/console/issues")).text
+    async with rows.db.tenant(tenant_id) as session:
+        await readers.begin_permanent(session, tenant_id, readers.PERMANENT)
+        await readers.note_failure(session, tenant_id, "daily_changes", "daily_changes", "internal_error")
+        await rows.services.feeds.create(session, tenant_id, "billing-sync", 0)
+    text = (await support.get("/console/issues")).text
+    assert "Readers that cannot go on" in text
+    assert 'href="/console/runbooks/internal_error"' in text
+    page = (await support.get("/console/tenants/globex")).text
+    assert "Readers of the change log" in page
+    assert "Feed: billing-sync" in page
+    assert "1 try, next at" in page

@@ -58,7 +58,12 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(around) -> None:
     await out.close()
 
 
-async def test_the_systems_own_authorities_are_asked_by_default(around) -> None:
+async def test_the_systems_own_authorities_are_asked_by_default(
+    around, authority, tmp_path, monkeypatch
+) -> None:
+    """Not those that a variable of the environment names."""
+    (tmp_path / "own.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
     out = Egress(Settings(), lookup=around.lookup, wire=around)
     async with out.client({API}) as client:
         with pytest.raises(httpx2.ConnectError, match="certificate"):

@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from trunkline.health.issues import DETAIL_LENGTH, open_issue, resolve_issues
+from trunkline.health.issues import DETAIL_LENGTH, open_issue, resolve_deprecated, resolve_issues
 from trunkline.kernel.db import OPERATOR, Database
+from trunkline.runs.calls import DatabaseBooks
+from trunkline.runs.notices import Notice
 
 
 @pytest.fixture
@@ -112,3 +114,36 @@ async def test_tenants_stay_apart(db, tenant, connection) -> None:
         await report(db, other, connection, "provider_error")  # not its connection
     assert [row.resolved_at for row in await issues(db, tenant)] == [None]
     assert await issues(db, other) == []
+
+
+async def test_an_announced_end_is_one_issue_until_another_version_is_spoken(db, tenant, connection) -> None:
+    books = DatabaseBooks(db)
+
+    async def seen() -> list:
+        async with db.tenant(tenant) as session:
+            return list(
+                await session.execute(
+                    text(
+                        "SELECT count AS times, detail, last_seen_at, resolved_at, cause FROM issues "
+                        "WHERE tenant_id = :tenant ORDER BY opened_at"
+                    ),
+                    {"tenant": tenant},
+                )
+            )
+
+    await books.deprecated(tenant, connection, Notice("deprecation", "v1"))
+    first = await seen()
+    await books.deprecated(tenant, connection, Notice("deprecation", "v1"))
+    assert await seen() == first
+    await books.deprecated(tenant, connection, Notice("sunset", "v1", "2027-03-30"))
+    await books.deprecated(tenant, connection, Notice("deprecation", "v1"))
+    [held] = await seen()
+    assert (held.cause, held.times) == ("api_deprecated", 1)
+    assert held.detail == {"header": "sunset", "api_version": "v1", "ends": "2027-03-30"}
+    async with db.tenant(tenant) as session:
+        assert await resolve_issues(session, tenant, connection) == 0
+        await resolve_deprecated(session, tenant, connection, "v1")
+    assert (await seen())[0].resolved_at is None
+    async with db.tenant(tenant) as session:
+        await resolve_deprecated(session, tenant, connection, "v2")
+    assert (await seen())[0].resolved_at is not None

@@ -17,12 +17,12 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "roles.md"
 
 WITHOUT_ROUTE = {
     "members.manage": "members are made by command and by the directory; no page yet",
-    "console.people": "a right within the console's pages, not of a page",
     "replays.request": "replay has no page yet",
 }
 """Actions that no route asks for, each with its reason."""
 
 PUBLIC_DEEDS = {
+    "POST /connect/{connector}": "goes on with a connection begun before; its state is bound to a cookie",
     "POST /login": "who signs in is nobody yet; a form token, and throttled",
     "POST /login/code": "the second step of signing in; bound to the first by a cookie",
     "POST /ui/theme": "a preference of the browser, kept in a cookie",

@@ -12,8 +12,11 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import insert
 
+from trunkline.actions import repository as calls
+from trunkline.actions.running import sealed_place
 from trunkline.audit.service import append
 from trunkline.connections.models import Connection
+from trunkline.deliveries.schemas import EndpointIn
 from trunkline.health.issues import open_issue
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR
@@ -21,18 +24,21 @@ from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.recipes.models import Recipe, RecipeVersion
+from trunkline.reviews import repository as reviews
 from trunkline.runs.models import Change, Entity, Quarantined, Record, Run, Stream
 from trunkline.runs.service import document_context
 from trunkline.sdk.registry import Connectors
 from trunkline.services import Services, build_services
-from trunkline.web import Web, create_app
+from trunkline.vault.sealed import place
+from trunkline.web import Web
+from trunkline.webhooks.models import InboundEvent, Replay
 from trunkline_connectors.catalogue import manifests
 from trunkline_tenants.dependencies import DEPENDENCIES
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.guards import AccessGuard
 from trunkline_tenants.logins import Logins
 from trunkline_tenants.middleware import Authentication
-from trunkline_tenants.seed import Seeded, seed_people
+from trunkline_tenants.seed import Seeded
 from trunkline_tenants.throttle import Throttle
 from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
@@ -281,9 +287,118 @@ class Factory:
         async with self.db.tenant(tenant_id) as session:
             await open_issue(session, tenant_id, connection_id, "mapping_failed", stream="contacts")
             principal = Principal(kind="member", id="1", role="owner", label=text, tenant_id=tenant_id)
-            detail = {"before": "Old", "after": text}
-            await append(session, principal, "connection.renamed", "connection", connection_id, detail, text)
+            await append(
+                session,
+                principal,
+                "connection.renamed",
+                "connection",
+                connection_id,
+                reason=text,
+                before={"name": "Old"},
+                after={"name": text},
+            )
         return made
+
+    async def review(self, made: Made, *, doubtful: bool = False, stream: str = "contacts") -> UUID:
+        """An open one, and the issue that tells of it."""
+        review_id = new_id()
+        async with self.db.tenant(made.tenant_id) as session:
+            await reviews.add(
+                session,
+                made.tenant_id,
+                review_id,
+                connection_id=made.connection_id,
+                stream=stream,
+                count=60,
+                total=120,
+                doubtful=doubtful,
+                sample=["51", "a/b <x>"],
+                run_id=made.run_id,
+            )
+            await open_issue(session, made.tenant_id, made.connection_id, "mass_deletion", stream=stream)
+        return review_id
+
+    async def written(self, made: Made, state: str = "unknown", **more: Any) -> dict[str, str]:
+        """A call of an action, by the name that paths call it."""
+        call_id = new_id()
+        async with self.db.tenant(made.tenant_id) as session:
+            box = await self.services.vault.box(session, made.tenant_id)
+            row = {
+                "tenant_id": made.tenant_id,
+                "id": call_id,
+                "connection_id": made.connection_id,
+                "action": "update_deal_stage",
+                "state": state,
+                "count": 1,
+                "input": box.seal(b'[{"deal_id":"1","stage":"contractsent"}]', sealed_place(call_id)),
+                "key_version": box.version,
+                "asked_by": "Acme Desk",
+                "asked_at": now(),
+                "cause": "unknown_outcome" if state == "unknown" else None,
+                "finished_at": now() if state in {"done", "failed", "unknown"} else None,
+            }
+            await calls.add(session, {**row, **more})
+        return {"call_id": str(call_id)}
+
+    async def inbound(self, made: Made) -> dict[str, str]:
+        """An event that arrived and a replay of it that was planned, by the names that paths call them."""
+        event, replay = new_id(), new_id()
+        async with self.db.tenant(made.tenant_id) as session:
+            box = await self.services.vault.box(session, made.tenant_id)
+            row = {
+                "tenant_id": made.tenant_id,
+                "id": event,
+                "source_id": made.connection_id,
+                "identity": event.bytes,
+                "connection_id": made.connection_id,
+                "endpoint_id": new_id(),
+                "connector": "hubspot",
+                "event_id": "77",
+                "type": "Initech only",
+                "received_at": now(),
+                "verdict": "verified",
+                "headers": box.seal(b"{}", place("inbound_events", event, field="headers")),
+                "body": box.seal(b"{}", place("inbound_events", event, field="body")),
+                "key_version": box.version,
+                "size": 2,
+                "request_id": "request-1",
+                "expires_at": now() + timedelta(days=30),
+                "state": "dead",
+            }
+            await session.execute(insert(InboundEvent).values(**row))
+            plan = {
+                "tenant_id": made.tenant_id,
+                "id": replay,
+                "connection_id": made.connection_id,
+                "filter": {},
+                "state": "planned",
+                "total": 1,
+                "calls": 1,
+                "up_to": event,
+                "created_by": "Ada",
+            }
+            await session.execute(insert(Replay).values(**plan))
+        return {"event_id": str(event), "replay_id": str(replay)}
+
+    async def webhook(self, made: Made) -> dict[str, str]:
+        """An endpoint and a test that is on its way there, by the names that paths call them."""
+        who = Principal(kind="member", id=str(new_id()), role="owner", label="Ada", tenant_id=made.tenant_id)
+        service = self.services.deliveries
+        async with self.db.tenant(made.tenant_id) as session:
+            view, _ = await service.create(
+                session, made.tenant_id, who, EndpointIn(url="http://127.0.0.1:9/", types=["*"])
+            )
+        async with self.db.tenant(made.tenant_id) as session:
+            await service.test(session, made.tenant_id, view.id, who)
+        async with self.db.tenant(made.tenant_id) as session:
+            (sent,) = await service.deliveries(session, made.tenant_id, endpoint_id=view.id)
+            system, _ = await self.services.hooks.make_custom(session, made.tenant_id, "Initech only", who)
+        return {
+            **await self.inbound(made),
+            "endpoint_id": str(view.id),
+            "delivery_id": str(sent.id),
+            "system_id": str(system.id),
+        }
 
 
 class Visitor:
@@ -330,11 +445,16 @@ async def services(database_url: str, valkey_url: str, tmp_path: Path) -> AsyncI
     await made.close()
 
 
+@pytest.fixture(scope="session")
+def stage(make_stage: Any) -> Any:
+    return make_stage()
+
+
 @pytest.fixture
-def app(services: Services) -> Web:
+def app(services: Services, stage: Any) -> Web:
     directory, logins = Directory(services.db), Logins(services.db, Throttle(None))
-    given = {name: getattr(services, name) for name in Services.__struct_fields__}
-    return create_app(
+    given = msgspec.structs.asdict(services)
+    return stage.create_app(
         services.settings,
         {**given, "directory": directory, "logins": logins},
         api=[],
@@ -347,9 +467,14 @@ def app(services: Services) -> Web:
     )
 
 
+@pytest.fixture(scope="session")
+def template(peopled: tuple[str, Seeded]) -> str:
+    return peopled[0]
+
+
 @pytest.fixture
-async def people(services: Services) -> Seeded:
-    return await seed_people(Directory(services.db), member_password=PASSWORD, staff_password=PASSWORD)
+def people(services: Services, peopled: tuple[str, Seeded]) -> Seeded:
+    return peopled[1]
 
 
 @pytest.fixture

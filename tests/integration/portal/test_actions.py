@@ -4,6 +4,7 @@ from typing import Any
 
 from trunkline.audit.service import history
 from trunkline.kernel.db import OPERATOR
+from trunkline.readers import repository as readers
 from trunkline.runs import repository
 from trunkline_tenants.seed import Seeded
 
@@ -97,3 +98,43 @@ async def test_disconnecting_asks_first_and_keeps_the_data(factory: Any, people:
     assert "Sync now" not in text
     assert "/contacts/51" in (await owner.get(f"/portal/records?connection={made.connection_id}")).text
     assert "Disconnected" in (await owner.get("/portal")).text
+
+
+async def test_a_member_chooses_how_fresh_a_stream_must_be(
+    factory: Any, people: Seeded, owner: Any, viewer: Any, services: Any
+) -> None:
+    tenant_id = people.tenants["globex"].id
+    made = await factory.whole(tenant_id)
+    path = f"/portal/connections/{made.connection_id}"
+    assert "target 15 min" in (await owner.get(path)).text
+    assert (await viewer.post(f"{path}/freshness", stream="contacts", seconds="300")).status_code == 403
+    assert "How fresh it should be" not in (await viewer.get(path)).text
+    assert "Choose one" in await owner.flash(
+        await owner.post(f"{path}/freshness", stream="contacts", seconds="1")
+    )
+    assert (await owner.post(f"{path}/freshness", stream="none", seconds="300")).status_code == 404
+    told = await owner.flash(await owner.post(f"{path}/freshness", stream="contacts", seconds="14400"))
+    assert "target is now 4 h" in told
+    assert "target 4 h" in (await owner.get(path)).text
+    # a recipe that is saved leaves it as it was chosen; the choice can be taken back
+    async with services.db.tenant(tenant_id) as session:
+        await services.runs.ensure_stream(session, tenant_id, made.connection_id, "contacts", 60, 900)
+        (view, *_) = await services.runs.streams(session, tenant_id, made.connection_id)
+    assert (view.freshness_seconds, view.freshness_chosen) == (14_400, True)
+    await owner.post(f"{path}/freshness", stream="contacts", seconds="own")
+    assert "target 15 min" in (await owner.get(path)).text
+    assert (await deeds(factory, tenant_id))[:2] == ["connection.freshness_changed"] * 2
+
+
+async def test_the_overview_tells_what_changed_and_who_has_read_it(
+    factory: Any, people: Seeded, owner: Any, services: Any
+) -> None:
+    tenant_id = people.tenants["globex"].id
+    await factory.whole(tenant_id)
+    async with services.db.tenant(tenant_id) as session:
+        await readers.count_changes(session, tenant_id, after=0, up_to=10**6)
+        await services.feeds.create(session, tenant_id, "billing-sync", 0)
+    shown = (await owner.get("/portal")).text
+    assert "What changed" in shown
+    assert "billing-sync" in shown
+    assert "Unread changes" in shown

@@ -19,6 +19,8 @@ async def test_an_owner_registers_replaces_and_removes(owner: Any, people: Seede
     shown = await owner.flash(await owner.post(HOME, **GIVEN))
     assert "globex-app" in shown
     assert "Replace the secret" in shown
+    assert "/hooks/hubspot/" in shown, "where its webhooks are to come"
+    assert "/hooks/" not in empty
     again = await owner.flash(await owner.post(HOME, **{**GIVEN, "secret": "another-secret"}))
     refused = await owner.post(HOME, **{**GIVEN, "client_id": "two words\n", "secret": "bad\x00secret"})
     assert refused.status_code == 422

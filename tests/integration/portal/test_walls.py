@@ -41,13 +41,15 @@ async def test_another_tenants_ids_are_not_found(
     app: Any, factory: Any, people: Seeded, owner: Any, visitors: Any
 ) -> None:
     theirs = await factory.whole(people.tenants["initech"].id, text="Initech only")
+    review_id = str(await factory.review(theirs))
     peter = await visitors("peter@initech.example")
+    hook = await factory.webhook(theirs) | await factory.written(theirs)
     walked = 0
     for method, template in routes(app):
         if "{" not in template:
             continue
-        path = fill(template, theirs)
-        answer = await (owner.get(path) if method == "GET" else owner.post(path, name="Mine now"))
+        path = fill(template, theirs, review_id=review_id, **hook)
+        answer = await (owner.get(path) if method == "GET" else owner.post(path, name="Mine now", reason="x"))
         assert answer.status_code == 404, f"{method} {template}: {answer.status_code}"
         assert "Initech only" not in answer.text
         walked += 1
@@ -71,17 +73,32 @@ async def test_unknown_ids_are_not_found(app: Any, factory: Any, people: Seeded,
     for method, template in routes(app):
         if "{" not in template:
             continue
-        path = fill(template, made, connection_id=str(UUID(int=1)), run_id=str(UUID(int=1)))
-        answer = await (owner.get(path) if method == "GET" else owner.post(path, name="x"))
+        path = fill(
+            template,
+            made,
+            connection_id=str(UUID(int=1)),
+            run_id=str(UUID(int=1)),
+            review_id=str(UUID(int=1)),
+            endpoint_id=str(UUID(int=1)),
+            system_id=str(UUID(int=1)),
+            delivery_id=str(UUID(int=1)),
+            event_id=str(UUID(int=1)),
+            replay_id=str(UUID(int=1)),
+            call_id=str(UUID(int=1)),
+        )
+        answer = await (owner.get(path) if method == "GET" else owner.post(path, name="x", reason="x"))
         assert answer.status_code == 404, f"{method} {template}"
 
 
 async def test_a_viewer_is_refused_every_change(app: Any, factory: Any, people: Seeded, viewer: Any) -> None:
     made = await factory.whole(people.tenants["globex"].id)
+    review_id = str(await factory.review(made))
+    hook = await factory.webhook(made) | await factory.written(made)
     posts = [template for method, template in routes(app) if method == "POST"]
     assert posts
     for template in posts:
-        answer = await viewer.post(fill(template, made), connector="hubspot", name="x")
+        path = fill(template, made, review_id=review_id, **hook)
+        answer = await viewer.post(path, connector="hubspot", name="x")
         assert answer.status_code == 403, template
     for what in ("disconnect", "reread"):
         assert (await viewer.get(f"/portal/connections/{made.connection_id}/{what}")).status_code == 403
@@ -91,9 +108,12 @@ async def test_a_form_without_its_token_changes_nothing(
     app: Any, factory: Any, people: Seeded, owner: Any
 ) -> None:
     made = await factory.whole(people.tenants["globex"].id)
+    review_id = str(await factory.review(made))
+    hook = await factory.webhook(made) | await factory.written(made)
     for method, template in routes(app):
         if method == "POST":
-            answer = await owner.client.post(fill(template, made), data={"csrf_token": "wrong"})
+            path = fill(template, made, review_id=review_id, **hook)
+            answer = await owner.client.post(path, data={"csrf_token": "wrong"})
             assert answer.status_code == 403, template
 
 

@@ -1,7 +1,6 @@
 """The whole web application, on real servers, with one connection to the simulated HubSpot."""
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-import uvicorn
 from sqlalchemy import text
 
 from trunkline.connections.models import Connection
@@ -26,8 +24,7 @@ from trunkline.services import Services, build_services
 from trunkline.web import Web
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
 from trunkline_connectors.hubspot.simulator_seed import PORTALS
-from trunkline_tenants.directory import Directory
-from trunkline_tenants.seed import Seeded, seed_people
+from trunkline_tenants.seed import Seeded
 
 PASSWORD = "correct horse battery"
 ORIGIN = "http://testserver.local"
@@ -42,21 +39,10 @@ class Sandbox:
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(threads: Any) -> Iterator[Sandbox]:
     simulator = HubSpotSimulator(clients=[CLIENT], portals=PORTALS[1:])
-    config = uvicorn.Config(
-        create_sandbox([simulator]), host="127.0.0.1", port=0, log_level="error", lifespan="on"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    yield Sandbox(simulator, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    server.should_exit = True
-    thread.join(10)
+    with threads.serve(create_sandbox([simulator])) as url:
+        yield Sandbox(simulator, url)
 
 
 @pytest.fixture
@@ -79,15 +65,26 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     await made.close()
 
 
-@pytest.fixture
-async def people(db: Database) -> Seeded:
-    return await seed_people(Directory(db), member_password=PASSWORD, staff_password=PASSWORD)
+@pytest.fixture(scope="session")
+def template(peopled: tuple[str, Seeded]) -> str:
+    return peopled[0]
 
 
 @pytest.fixture
-async def app(settings: Settings, people: Seeded, monkeypatch: pytest.MonkeyPatch) -> Web:
+def people(db: Database, peopled: tuple[str, Seeded]) -> Seeded:
+    return peopled[1]
+
+
+@pytest.fixture(scope="session")
+def stage(make_stage: Any) -> Any:
+    return make_stage()
+
+
+@pytest.fixture
+async def app(settings: Settings, people: Seeded, monkeypatch: pytest.MonkeyPatch, stage: Any) -> Web:
     """Previews ask the provider each time, so that a test sees what it arranged."""
     monkeypatch.setattr("trunkline.recipes.preview.KEPT_SECONDS", -1.0)
+    monkeypatch.setattr("trunkline.web.create_app", stage.create_app)
     return web_app(settings)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import SYSTEM
+from trunkline.recipes.target import BUILT_IN
 from trunkline.services import Services
 from trunkline.web import Web
 from trunkline_tenants.directory import Directory
@@ -16,8 +17,8 @@ from trunkline_tenants.seed import Seeded
 from .conftest import ORIGIN
 
 MODEL: dict[str, Any] = {
-    "name": "invoice",
-    "label": "Invoice",
+    "name": "parcel",
+    "label": "Parcel",
     "version": 1,
     "fields": [{"name": "total", "label": "Total", "type": "number"}],
 }
@@ -41,12 +42,12 @@ async def test_connectors_with_their_suggestions(api: Any) -> None:
 
 async def test_declaring_a_model(api: Any, people: Seeded) -> None:
     built_in = {one["name"] for one in (await api.get("/v1/models")).json()["models"]}
-    assert built_in == {"contact", "company", "deal", "ticket"}
+    assert built_in == set(BUILT_IN)
     made = await api.post("/v1/models", json=MODEL)
     assert made.status_code == 201, made.text
     for query in ("", "?tenant=globex"):
         models = (await api.get(f"/v1/models{query}")).json()["models"]
-        assert "invoice" in {one["name"] for one in models}
+        assert "parcel" in {one["name"] for one in models}
     twice = await api.post("/v1/models", json=MODEL)
     assert (twice.status_code, twice.json()["field"]) == (409, "version")
     assert (await api.post("/v1/models", json=MODEL | {"version": 2})).status_code == 201

@@ -39,6 +39,12 @@ def program(*expressions, chosen=None):
     return Program(digest, expressions, chosen)
 
 
+@pytest.fixture(autouse=True)
+def everything_by_the_process(monkeypatch):
+    """What the plainest expressions would do without it is in test_plain.py."""
+    monkeypatch.setattr("trunkline.recipes.evaluator.plain_of", lambda _: None)
+
+
 @pytest.fixture(scope="module")
 async def evaluator():
     async with Evaluator() as running:

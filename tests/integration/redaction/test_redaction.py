@@ -8,9 +8,10 @@ import asyncio
 import re
 import time
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -284,11 +285,24 @@ async def test_nothing_that_was_planted_is_seen_again(rig: Any, monkeypatch: pyt
     shown = {place: found for place, whole in rig.answers if (found := c.found(without_typed(whole)))}
     assert not shown, "answers"
     assert not c.found("\n".join(rig.valkey)), "Valkey's traffic"
+    assert not [line for line in rig.valkey if not plain(line)], "Valkey's traffic has another shape"
+    for wrong in (
+        "GET login:pair:ada@globex.example",
+        "PUBLISH trunkline:work ada",
+        "SET trunkline:rate:Ada 1",
+    ):
+        assert not plain(wrong)
     assert not c.found(await valkey(rig.settings.valkey_url)), "Valkey"
     tables = await rig.database(without=OWN)
     assert {"work", "audit", "issues", "records", "credentials"} <= tables.keys() | {"audit", "credentials"}
     held = {name: found for name, whole in tables.items() if (found := c.found(whole))}
     assert not held, "database"
+    # last, for all that is said to Valkey is heard: a value that lies there is found
+    hidden = c.secret("Valkey")
+    async with Redis.from_url(rig.settings.valkey_url) as client:
+        await client.zadd("test:hidden", {f"{hidden} {hidden} {hidden}": 1})
+        assert c.found(await valkey(rig.settings.valkey_url))
+        await client.delete("test:hidden")
 
 
 def without_typed(whole: str) -> str:
@@ -298,6 +312,53 @@ def without_typed(whole: str) -> str:
     )
 
 
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_WORK = rf"work:{_UUID}:\d+"
+_WORDS = re.compile(
+    "|".join(
+        (
+            r"[A-Z]+|-?\d+(?:\.\d+)?|-inf|LIB-(?:NAME|VER)|redis-py|\d+\.\d+\.\d+|Server|Memory|Clients",
+            rf"{_UUID}|[0-9a-f]{{40}}",
+            r"login:(?:pair|account|address|browser):[0-9a-f]{32}",
+            r"trunkline:work(?::[\w.-]+:\d+:[0-9a-f]+:\d+(?::health-check)?|)",
+            rf"(?:arq:(?:job|in-progress|retry|result):)?{_WORK}|arq:abort",
+            rf"trunkline:rate:{_UUID}(?::slow)?",
+            rf"trunkline:rate:(?:client:{_UUID}|account:[0-9a-f]{{32}}|{_UUID}):[a-z_*]+:(?:closed|[\d/.]+(?::slow)?)",
+            rf"trunkline:breaker:(?:{_UUID}|host:[0-9a-f]{{32}}(?::tenants)?)",
+        )
+    )
+)
+_HEALTH = re.compile(r"PSETEX trunkline:work:\S+:health-check \d+ \w+-\d+ [\d:]+ (?:(?:j_\w+|queued)=\d+ ?)+")
+_JOB = re.compile(rf"PSETEX arq:job:{_WORK} \d+ (.*)", re.DOTALL)
+
+
+def plain(line: str) -> bool:
+    """Whether what was said to Valkey is ids, fingerprints, numbers, and words that code wrote."""
+    if line.startswith("SCRIPT LOAD -- ") or _HEALTH.fullmatch(line):
+        return True
+    job = _JOB.fullmatch(line)
+    if job is None:
+        return all(_WORDS.fullmatch(word) for word in line.split())
+    try:
+        said = msgspec.msgpack.decode(job[1].encode("latin-1").decode("unicode_escape").encode("latin-1"))
+        shape = msgspec.convert(said["a"], tuple[UUID, UUID, int])
+    except (ValueError, TypeError, KeyError):
+        return False
+    return len(shape) == 3 and (said["f"], said["k"], set(said)) == ("run_work", {}, set("tfak") | {"et"})
+
+
 async def valkey(url: str) -> str:
+    """Every key with all that it holds; a dump as the server writes it may be packed."""
+    readers = {
+        "string": lambda client, key: client.get(key),
+        "hash": lambda client, key: client.hgetall(key),
+        "list": lambda client, key: client.lrange(key, 0, -1),
+        "set": lambda client, key: client.smembers(key),
+        "zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+        "stream": lambda client, key: client.xrange(key),
+    }
     async with Redis.from_url(url) as client:
-        return "\n".join([f"{key} {await client.dump(key)}" async for key in client.scan_iter()])
+        keys = [key async for key in client.scan_iter()]
+        return "\n".join(
+            [f"{key} {await readers[(await client.type(key)).decode()](client, key)}" for key in keys]
+        )

@@ -1,9 +1,9 @@
 """The engine on real servers: PostgreSQL, Valkey, and HubSpot's simulator behind HTTP."""
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-import uvicorn
 from redis.asyncio import Redis
 from sqlalchemy import text
 
@@ -26,6 +25,7 @@ from trunkline.recipes.definition import RecipeDefinition
 from trunkline.recipes.evaluator import Evaluator
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.service import RecipeService, definition_of
+from trunkline.resilience.budgets import Budget
 from trunkline.resilience.limiter import RateLimiter
 from trunkline.runs import repository
 from trunkline.runs.events import RunEvents
@@ -75,31 +75,16 @@ class Sandbox:
         return sum(run.count for run in self.hubspot.log.runs() if run.path.endswith(ending))
 
 
-@pytest.fixture(scope="session")
-def sandboxes() -> Iterator[Callable[..., Sandbox]]:
-    """Starts a server in a thread of its own; all end with the session."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+@pytest.fixture
+def sandboxes(threads: Any) -> Iterator[Callable[..., Sandbox]]:
+    """Starts a server in a thread of its own; all end with the test."""
+    with ExitStack() as stack:
 
-    def start(*portals: Portal, now: Now = wall_now) -> Sandbox:
-        simulator = HubSpotSimulator(clients=[CLIENT], portals=portals or PORTALS, now=now)
-        config = uvicorn.Config(
-            create_sandbox([simulator]), host="127.0.0.1", port=0, log_level="error", lifespan="on"
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        running.append((server, thread))
-        return Sandbox(simulator, f"http://127.0.0.1:{port}")
+        def start(*portals: Portal, now: Now = wall_now) -> Sandbox:
+            simulator = HubSpotSimulator(clients=[CLIENT], portals=portals or PORTALS, now=now)
+            return Sandbox(simulator, stack.enter_context(threads.serve(create_sandbox([simulator]))))
 
-    yield start
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(10)
+        yield start
 
 
 @pytest.fixture
@@ -143,13 +128,14 @@ class Rig:
         )
         self.mapper = RecipeMapper(evaluator)
         self.recipes = RecipeService(self.connectors, self.mapper, self.runs)
+        self.limiter = RateLimiter(valkey)
         self.provider = ProviderClient(
             db=db,
             egress=self.egress,
             endpoints=endpoints,
             connectors=self.connectors,
             connections=self.connections,
-            limiter=RateLimiter(valkey),
+            limiter=self.limiter,
         )
         self.handlers = handlers(
             settings=settings,
@@ -159,6 +145,7 @@ class Rig:
             connections=self.connections,
             mapper=self.mapper,
             provider=self.provider,
+            work=self.work,
         )
         self.dispatcher = Dispatcher(db, list(self.handlers), lease_seconds=15, caps=Caps())
         self.executor = Executor(
@@ -286,6 +273,11 @@ class Connected:
         await self.work()
         return (await self.all_runs())[0]
 
+    async def budget(self, bucket: str = "default") -> Budget:
+        """What its calls are charged to."""
+        target = await self.rig.provider.target(self.tenant_id, self.connection_id)
+        return await self.rig.provider.calls.budget(target, bucket)
+
     async def due_now(self) -> None:
         await self.rows("UPDATE work SET due_at = now() WHERE tenant_id = :tenant RETURNING id")
 
@@ -376,7 +368,13 @@ def make_rig(db: Database, valkey_url: str, tmp_path: Path, evaluator: Evaluator
             valkey_url=valkey_url,
             check_seconds=1,
         )
-        return Rig(db, valkey, settings, evaluator, manifest or quick(manifests()[0]))
+        return Rig(
+            db,
+            valkey,
+            settings,
+            evaluator,
+            manifest or quick(next(m for m in manifests() if m.name == "hubspot")),
+        )
 
     return make
 

@@ -26,7 +26,7 @@ def small_pages(manifest: Manifest, listed: int, searched: int, cap: int, overla
         replace(
             stream,
             list=replace(stream.list, page_size=listed),
-            deletions=replace(stream.deletions, page_size=listed),
+            deletions=tuple(replace(one, page_size=listed) for one in stream.deletions),
             incremental=replace(stream.incremental, page_size=searched, cap=cap, overlap_seconds=overlap),
         )
         for stream in manifest.streams
@@ -63,7 +63,7 @@ async def test_more_changes_at_one_moment_than_the_provider_gives_become_a_full_
     clock = VirtualClock()
     sandbox = sandboxes(now=clock)
     sandbox.unlimited()
-    rig = make_rig(sandbox, small_pages(manifests()[0], 20, 10, 60, 0))
+    rig = make_rig(sandbox, small_pages(next(m for m in manifests() if m.name == "hubspot"), 20, 10, 60, 0))
     harbor = await rig.connect(sandbox, "48120002")
     await harbor.recipe()
     await harbor.work()
@@ -84,7 +84,9 @@ async def test_what_is_changed_while_we_read_is_not_passed_over(
     clock = VirtualClock()
     sandbox = sandboxes(now=clock)
     sandbox.unlimited()
-    rig = make_rig(sandbox, small_pages(manifests()[0], 20, 10, 10_000, 0))
+    rig = make_rig(
+        sandbox, small_pages(next(m for m in manifests() if m.name == "hubspot"), 20, 10, 10_000, 0)
+    )
     harbor = await rig.connect(sandbox, "48120002")
     await harbor.recipe()
     await harbor.work()
@@ -146,7 +148,7 @@ async def test_whatever_happens_the_entities_are_what_the_mapper_makes_of_the_tr
         Given.sandbox = sandboxes(now=Given.clock)
         Given.sandbox.unlimited()
     sandbox, clock = Given.sandbox, Given.clock
-    rig = make_rig(sandbox, small_pages(manifests()[0], 4, 3, 9, 0))
+    rig = make_rig(sandbox, small_pages(next(m for m in manifests() if m.name == "hubspot"), 4, 3, 9, 0))
     some = await rig.connect(sandbox, f"empty-{uuid4()}")
     await some.recipe()
     store, made = sandbox.hubspot.store, []

@@ -55,6 +55,7 @@ async def main() -> None:
                 connections=connections,
                 mapper=RecipeMapper(evaluator),
                 provider=provider,
+                work=WorkQueue(valkey),
             ),
         )
     await provider.close()

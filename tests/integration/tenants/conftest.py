@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import AsyncIterator
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -26,17 +25,16 @@ from trunkline.kernel.scopes import needs
 from trunkline.kernel.settings import Settings
 from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
-from trunkline.web import Web, create_app, database_check
+from trunkline.web import Web, database_check
 from trunkline_tenants.account import Account
 from trunkline_tenants.dependencies import DEPENDENCIES
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.guards import AccessGuard, requires
 from trunkline_tenants.logins import Logins
 from trunkline_tenants.middleware import Authentication
-from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.schemas import Login
 from trunkline_tenants.second_factor import SecondFactors
-from trunkline_tenants.seed import Seeded, seed_people
+from trunkline_tenants.seed import Seeded
 from trunkline_tenants.single_sign_on import SingleSignOn
 from trunkline_tenants.throttle import CODE_LIMITS, Throttle
 from trunkline_ui.account.pages import AccountPages
@@ -154,24 +152,19 @@ def directory(db: Database) -> Directory:
     return Directory(db)
 
 
-_hashes: dict[str, str] = {}
-
-
-async def _hash_once(password: str) -> str:
-    """Everybody has the same password here, and hashing is meant to be slow."""
-    if password not in _hashes:
-        _hashes[password] = await hash_password(password)
-    return _hashes[password]
+@pytest.fixture(scope="session")
+def template(peopled: tuple[str, Seeded]) -> str:
+    return peopled[0]
 
 
 @pytest.fixture
-async def people(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> Seeded:
-    with monkeypatch.context() as patch:
-        patch.setattr("trunkline_tenants.directory.hash_password", _hash_once)
-        return await seed_people(directory, member_password=PASSWORD, staff_password=PASSWORD)
+def people(db: Database, peopled: tuple[str, Seeded]) -> Seeded:
+    return peopled[1]
 
 
-_templates = cache(template_config)
+@pytest.fixture(scope="session")
+def stage(make_stage: Any) -> Any:
+    return make_stage()
 
 
 @pytest.fixture
@@ -189,7 +182,9 @@ async def sso(db: Database, settings: Settings, directory: Directory) -> AsyncIt
 
 
 @pytest.fixture
-def app(db: Database, settings: Settings, directory: Directory, vault: Vault, sso: SingleSignOn) -> Web:
+def app(
+    db: Database, settings: Settings, directory: Directory, vault: Vault, sso: SingleSignOn, stage: Any
+) -> Web:
     logins = Logins(db, Throttle(None))
     people = {
         "directory": directory,
@@ -198,7 +193,7 @@ def app(db: Database, settings: Settings, directory: Directory, vault: Vault, ss
         "second_factors": SecondFactors(db, vault, Throttle(None, CODE_LIMITS), directory, logins),
         "sso": sso,
     }
-    return create_app(
+    return stage.create_app(
         settings,
         {"settings": settings, "db": db, **people},
         api=[Api],
@@ -211,7 +206,7 @@ def app(db: Database, settings: Settings, directory: Directory, vault: Vault, ss
         middleware=[Authentication(settings, directory, logins)],
         dependencies=DEPENDENCIES,
         checks={"database": database_check(db)},
-        template_config=_templates(),
+        template_config=template_config(),
     )
 
 

@@ -113,7 +113,8 @@ async def test_a_new_password_rotates_and_ends_all_others(client, other, browser
     assert (await browser.sign_in(other, ADA)).status_code == 401
     assert (await browser.sign_in(other, ADA, FRESH)).status_code == 303
     async with db.tenant(OPERATOR) as session:
-        [entry] = await audit.history(session, OPERATOR, target=("user", people.users[ADA].id))
+        wanted = audit.Wanted(target_kind="user", target_id=str(people.users[ADA].id))
+        [entry] = await audit.history(session, OPERATOR, wanted)
     assert (entry.action, entry.actor) == ("account.secured", "Ada Byron")
 
 

@@ -220,9 +220,15 @@ async def test_a_sealed_row_keeps_its_key_and_none_comes_without(db, vault, data
         """SELECT c.conrelid::regclass::text AS name FROM pg_constraint c
            WHERE c.contype = 'f' AND c.confrelid = 'data_keys'::regclass"""
     )
+    watched = await owner.fetch(  # of records once a statement: tests/integration/runs/test_references.py
+        """SELECT tgrelid::regclass::text AS name FROM pg_trigger
+           WHERE tgname IN ('trunkline_records_refer_insert', 'trunkline_records_refer_update')"""
+    )
     held = await owner.fetch(
         """SELECT table_name::text AS name FROM information_schema.columns
            WHERE table_schema = 'public' AND column_name = 'key_version'"""
     )
     await owner.close()
-    assert {row["name"] for row in rows} == {row["name"] for row in held} == {one.table for one in SEALED}
+    keyed = {row["name"] for row in (*rows, *watched)}
+    assert keyed == {row["name"] for row in held} == {one.table for one in SEALED}
+    assert len(watched) == 2

@@ -73,7 +73,9 @@ async def test_nothing_opens_any_more_restored_backups_included(db, vault, secre
     assert await initech.token() == b"token"
     assert len(await initech.documents()) == 3
     async with db.tenant(OPERATOR) as session:
-        actions = (await session.execute(text("SELECT action FROM audit_entries ORDER BY at, id"))).scalars()
+        actions = (
+            await session.execute(text("SELECT action FROM audit_entries ORDER BY sequence"))
+        ).scalars()
         assert actions.all() == ["tenant.shred_begun", "tenant.shredded"]
 
 
@@ -105,6 +107,57 @@ async def test_a_killed_shredding_goes_on(db, vault, secrets, database_url, monk
         with pytest.raises(KeyboardInterrupt):
             await shredder.shred(globex.id, "globex")
     assert (await shredder.shred(globex.id, "globex"))["records"] == 3
+    assert await _left(database_url, globex.id) == {"shreddings"}
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from uuid import UUID
+from trunkline.kernel.db import Database
+from trunkline.vault import shredding
+from trunkline.vault.providers import LocalKeyFile
+from trunkline.vault.service import Vault
+
+shredding.BATCH = 10
+batch = shredding.Shredder._batch
+
+async def slow(self, tenant_id, table):
+    number = await batch(self, tenant_id, table)
+    if table == "records":
+        print("half", flush=True)
+        await asyncio.sleep(60)
+    return number
+
+async def nothing(tenant, connection):
+    pass
+
+shredding.Shredder._batch = slow
+url, key, tenant = sys.argv[1:]
+vault = Vault(LocalKeyFile(Path(key)))
+shredder = shredding.Shredder(Database(url, pool_size=2), vault, nothing, lambda line: None)
+asyncio.run(shredder.shred(UUID(tenant), "globex"))
+"""
+
+
+async def test_a_shredding_whose_process_was_killed_among_the_rows_goes_on(
+    db, vault, secrets, database_url, tmp_path
+):
+    globex, said = await secrets(30), []
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KILLED, database_url, str(tmp_path / "wrapping.key"), str(globex.id)),
+        stdout=PIPE,
+    )
+    assert await child.stdout.readline() == b"half\n"
+    child.kill()
+    await child.wait()
+    assert "records" in await _left(database_url, globex.id)
+    with pytest.raises(TenantShreddedError):
+        await secrets_of(globex)
+    removed = await Shredder(db, vault, _nothing, said.append).shred(globex.id, "globex")
+    assert removed["records"] == 30
+    assert "records: 20 removed" in said
+    assert not any("keys destroyed" in line for line in said), "what was done is not done again"
     assert await _left(database_url, globex.id) == {"shreddings"}
 
 

@@ -5,25 +5,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import msgspec
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 from litestar.routes import HTTPRoute
 
-from trunkline.kernel.db import Database
 from trunkline.kernel.embedded import EmbeddedServers
 from trunkline.kernel.settings import Settings
 from trunkline.main import web_app
 from trunkline.web import Web
-from trunkline_tenants.directory import Directory
-from trunkline_tenants.seed import seed_people
 
 ORIGIN = "https://trunkline.test"
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
 
 VALUES = {"tenant": "globex", "connector": "hubspot", "hash": "0" * 16}
+
+
+MOUNTED: dict[str, str] = {}
+"""Path of a mounted application -> the test that looks at it instead."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -39,6 +39,7 @@ def routes(app: Web) -> list[Route]:
     found = []
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
+            assert route.path in MOUNTED, f"{route.path}: a {type(route).__name__}, which nobody walks"
             continue
         parts = []
         for component in route.path_components:
@@ -78,25 +79,19 @@ class Site:
 
 @pytest.fixture(scope="module")
 async def site(
-    servers: EmbeddedServers, migrated: str, tmp_path_factory: pytest.TempPathFactory
+    servers: EmbeddedServers, copies: Any, peopled: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
     name = f"web_{next(_numbers)}"
-    admin = await asyncpg.connect(servers.postgres.url_of("postgres"))
-    await admin.execute(f"create database {name} template {migrated}")
     settings = Settings(
         data=tmp_path_factory.mktemp("web"),
         public_url=ORIGIN,
-        database_url=servers.postgres.url_of(name),
+        database_url=await copies.make(name, peopled[0]),
         valkey_url=f"unix://{servers.valkey.socket}?db=62",
         sandbox_url="http://127.0.0.1:9",
     )
-    db = Database(settings.database_url, application="web tests")
-    await seed_people(Directory(db), member_password=PASSWORD, staff_password=PASSWORD)
     app = web_app(settings)
     yield Site(app, settings)
     for part in ("valkey", "db"):
         service = await app.dependencies[part]()  # type: ignore[operator]
         await (service.aclose() if part == "valkey" else service.dispose())
-    await db.dispose()
-    await admin.execute(f"drop database {name} with (force)")
-    await admin.close()
+    await copies.drop(name)

@@ -264,6 +264,8 @@ async def test_every_unsafe_route_refuses_what_was_forged(site) -> None:
             route.method, route.path, headers={"origin": ORIGIN, "x-csrf-token": token}
         )
         assert not forged(answer), f"{route.method} {route.declared}: {answer.text[-400:]}"
+        redirects = {answer.status_code} & set(range(300, 400))
+        assert redirects <= {303}, f"{route.method} {route.declared}: a browser may send the form on"
     for client, _ in browsers.values():
         await client.aclose()
 

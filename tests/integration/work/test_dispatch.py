@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -135,9 +136,33 @@ async def test_the_cost_of_looking_grows_with_due_work_only(db: Database, backlo
         await session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
         for statement, values in (
             (sql._DUE, {"kinds": ["note"], "window": 200}),
-            (sql._IN_FLIGHT, {}),
+            (sql._DUE_TO_SEND, {"window": 200}),
+            (sql._IN_FLIGHT, {"kinds": ["note"]}),
         ):
             explain = text("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text)
             plan = (await session.execute(explain, values)).scalar_one()
             assert "Seq Scan" not in str(plan)
             assert plan[0]["Plan"]["Actual Rows"] <= 1
+
+
+async def test_the_lane_that_sends_looks_at_no_backlog_of_others(db: Database, backlog) -> None:
+    async with db.tenant(tenant := uuid4()) as session:
+        await session.execute(
+            text(
+                "INSERT INTO work (tenant_id, id, kind, key, due_at) SELECT :tenant, gen_random_uuid(), "
+                "'sync', n::text, now() - interval '1 h' FROM generate_series(1, 20000) n"
+            ),
+            {"tenant": tenant},
+        )
+    await backlog.add(uuid4(), "due", kind=sql.SENDING)
+    async with db.system() as session:
+        explain = text("EXPLAIN (ANALYZE, FORMAT JSON) " + sql._DUE_TO_SEND.text)
+        plan = (await session.execute(explain, {"window": 200})).scalar_one()
+    assert _looked_at(plan[0]["Plan"]) == 1, plan
+    assert len(await leased(dispatcher(db, sql.SENDING), 5)) == 1
+
+
+def _looked_at(plan: dict[str, Any]) -> int:
+    """Rows that the scans below gave or threw away."""
+    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    return max([int(own), *(_looked_at(one) for one in plan.get("Plans", ()))])

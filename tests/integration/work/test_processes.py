@@ -20,7 +20,11 @@ async def test_killed_in_the_middle_the_work_is_resumed_elsewhere(backlog, tenan
     await eventually(finished)
     ends = [line for line in workers.lines() if line[0] == "end"]
     assert [(line[2], line[3]) for line in ends] == [("2", str(second.pid))]
-    assert await backlog.rows(tenant) == []
+
+    async def gone() -> bool:
+        return not await backlog.rows(tenant)
+
+    await eventually(gone)
 
 
 async def test_frozen_and_thawed_it_writes_nothing(backlog, tenant, workers) -> None:

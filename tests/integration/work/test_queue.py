@@ -21,6 +21,7 @@ from trunkline.work.errors import LeaseLostError
 from trunkline.work.fairness import Candidate, Caps
 from trunkline.work.lease import Done, HandBack, Lease, Retry
 from trunkline.work.queue import CHANNEL, WorkQueue
+from trunkline.work.together import Together
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,11 +37,25 @@ async def take(db: Database, *, holder: str = "me", kinds: tuple[str, ...] = ("n
 
 
 async def claim(db: Database, work: sql.HandOut, holder: str) -> Lease | None:
-    async with db.tenant(work.tenant_id) as session:
-        claimed = await repository.claim(
-            session, work.tenant_id, work.work_id, work.attempt, holder=holder, seconds=15
-        )
+    claimed = await Together(db, holder=holder, seconds=15).claim(work)
     return Lease(claimed, holder=holder, lease_seconds=15) if claimed else None
+
+
+async def test_a_claim_whose_reply_was_lost_is_made_again_by_its_own_holder_only(
+    db: Database, backlog, tenant
+) -> None:
+    await backlog.add_many(tenant, 1, kind="note")
+    batch = await Dispatcher(db, ("note",), lease_seconds=15, caps=Caps()).lease(1)
+    assert batch is not None
+    (work,) = batch.handed
+
+    async def again(holder: str, *, again: bool) -> bool:
+        return await Together(db, holder=holder, seconds=15).claim(work, again=again) is not None
+
+    assert await again("me", again=False)
+    assert not await again("me", again=False)
+    assert await again("me", again=True)
+    assert not await again("another", again=True)
 
 
 async def finish(db: Database, lease: Lease, outcome: Any) -> None:

@@ -3,22 +3,23 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.health.assessment import LEVELS, Health, Level
 from trunkline.health.service import TenantHealth
+from trunkline.health.trouble import Trouble
 from trunkline_tenants.schemas import TenantInfo
 from trunkline_ui.console.tenant_list import (
+    FINE,
     LEVEL_WORDS,
     SORTS,
     TenantLine,
     choice,
-    counts,
+    group,
     ordered,
+    summed,
     tenant_line,
-    tenant_lines,
     tiles,
 )
 
@@ -55,51 +56,45 @@ EVERY = [line(level.upper(), level) for level in reversed(LEVELS)]
 
 def test_worst_first_and_of_equals_what_has_lasted_longest() -> None:
     assert order(EVERY) == [level.upper() for level in LEVELS]
-    assert order(EVERY, dir="asc") == [level.upper() for level in reversed(LEVELS)]
     assert order([line("New", "failing", hours=1), line("Old", "failing", hours=9)]) == ["Old", "New"]
     assert order([line("b"), line("A", hours=9), line("c", hours=3)]) == ["A", "b", "c"]
 
 
-@pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_what_has_no_value_comes_last_in_either_direction(direction: str) -> None:
-    lines = [line("none", None, lag=None), *EVERY]
-    assert order(lines, sort="health", dir=direction)[-1] == "none"
-    assert order(lines, sort="freshness", dir=direction)[-1] == "none"
-
-
-def test_other_orders() -> None:
-    lines = [line("b", lag=10, issues=2), line("A", lag=99, issues=0), line("c", lag=1, issues=7)]
+def test_names_either_way() -> None:
+    lines = [line("b", "failing"), line("A"), line("c", None)]
     assert order(lines, sort="name") == ["A", "b", "c"]
     assert order(lines, sort="name", dir="desc") == ["c", "b", "A"]
-    assert order(lines, sort="freshness") == ["A", "b", "c"]
-    assert order(lines, sort="issues") == ["c", "b", "A"]
-    assert order(lines, sort="issues", dir="asc") == ["A", "b", "c"]
 
 
-def test_filters_and_counts() -> None:
+def test_a_tab_for_each_trouble_and_one_for_the_rest() -> None:
     lines = [*EVERY, line("none", None)]
     for level in LEVEL_WORDS:
-        assert len(order(lines, level=level)) == 1
-        assert counts(lines)[level] == 1
+        assert len(order(lines, level=level)) == (2 if level == FINE else 1)
+    assert [group(one.level) for one in lines].count(FINE) == 2
     assert len(order(lines, level="nonsense")) == 6
 
 
-def test_search_knows_names_and_slugs() -> None:
-    tenants = [
-        TenantInfo(UUID(int=n), f"slug-{n}", name, NOW) for n, name in enumerate(["Straße", "Ölmühle"])
+def test_a_tenant_stands_as_its_worst_connection_does() -> None:
+    found = [
+        Trouble(UUID(int=tenant), UUID(int=connection), level, NOW)
+        for tenant, connection, level in (
+            (2, 1, "reconnect_needed"),
+            (1, 2, "failing"),
+            (2, 3, "failing"),
+            (3, 4, "delayed"),
+        )
     ]
-    health = {tenant.id: line("x").health for tenant in tenants}
-    assert [one.tenant.name for one in tenant_lines(tenants, health, "STRASSE")] == ["Straße"]
-    assert [one.tenant.name for one in tenant_lines(tenants, health, "ölmü")] == ["Ölmühle"]
-    assert [one.tenant.name for one in tenant_lines(tenants, health, "Slug-1")] == ["Ölmühle"]
+    standing = summed(found)
+    assert [tenant.int for tenant in standing.tenants] == [2, 1, 3]
+    assert standing.at("failing") == [UUID(int=1)]
+    assert len(standing.at("")) == 3
+    assert standing.connections == {"reconnect_needed": 1, "failing": 2, "delayed": 1}
 
 
 def test_tiles_colour_only_what_is_there() -> None:
-    found = {UUID(int=n): one.health for n, one in enumerate(EVERY[:1])}
-    shown = {tile.label: (tile.value, tile.tone) for tile in tiles(found)}
-    assert shown["Healthy"] == ("1", "success")
-    assert shown["Failing"] == ("0", "")
-    assert shown["Tenants"] == ("1", "")
+    shown = {tile.label: (tile.value, tile.tone) for tile in tiles({"failing": 1}, 0)}
+    assert shown["Failing"] == ("1", "danger")
+    assert shown["Delayed"] == ("0", "")
     assert list(shown)[-1] == "Open issues"
 
 

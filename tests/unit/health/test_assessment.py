@@ -17,6 +17,8 @@ from trunkline.health.assessment import (
     assess,
     assess_stream,
     lag,
+    stream_health,
+    target,
 )
 from trunkline.resilience.failures import failures
 
@@ -144,6 +146,62 @@ def test_one_try_is_spelt_as_one() -> None:
     assert "2 tries in a row failed." in judged(stream(failures=2, cause="provider_error")).support
 
 
+@pytest.mark.parametrize(
+    ("facts", "level", "why"),
+    [
+        ({}, "healthy", "current"),
+        ({"running": True, "mode": "incremental"}, "healthy", "reading"),
+        ({"last_success_at": None, "running": True}, "healthy", "first"),
+        ({"waiting_until": NOW + timedelta(minutes=1), "cause": "daily_limit"}, "healthy", "limit"),
+        ({"last_success_at": ago(hours=5)}, "delayed", "queued"),
+        ({"last_success_at": ago(hours=5), "running": True, "mode": "incremental"}, "delayed", "behind"),
+        ({"last_success_at": ago(hours=5), "running": True, "mode": "full"}, "delayed", "rereading"),
+        ({"last_success_at": ago(hours=5), "waiting_until": NOW + timedelta(minutes=1)}, "delayed", "limit"),
+        (
+            {
+                "last_success_at": ago(hours=5),
+                "waiting_until": NOW + timedelta(minutes=1),
+                "cause": "circuit_open",
+            },
+            "delayed",
+            "circuit",
+        ),
+        ({"failures": 1, "cause": "provider_error"}, "degraded", "retrying"),
+        ({"failures": 1, "cause": "circuit_open"}, "degraded", "circuit"),
+        ({"failures": 1, "cause": "bad_request"}, "failing", "failed"),
+        ({"failures": 1, "cause": "forbidden", "paused_at": ago(hours=1)}, "failing", "halted"),
+        ({"failures": 0, "cause": "schema_changed", "paused_at": ago(hours=1)}, "failing", "halted"),
+        ({"review_since": ago(hours=1)}, "degraded", "review"),
+        ({"paused_at": ago(hours=1), "cause": "paused_by_member"}, None, "paused"),
+        ({"paused_at": ago(hours=1)}, None, "unread"),
+    ],
+)
+def test_why_and_what_is_being_done(facts: dict[str, object], level: str | None, why: str) -> None:
+    one = stream(**facts)
+    found = stream_health(connection(one), one, NOW)
+    assert (found.level, found.why) == (level, why)
+    assert found.doing.endswith(".")
+    assert found.target_seconds == 900
+
+
+@pytest.mark.parametrize(
+    ("state", "level", "why"),
+    [
+        ("reconnect_required", "reconnect_needed", "reconnect"),
+        ("paused", None, "stopped"),
+        ("disconnected", None, "stopped"),
+    ],
+)
+def test_a_stream_shares_its_connections_lot(state: str, level: str | None, why: str) -> None:
+    found = stream_health(connection(stream(), state=state), stream(), NOW)
+    assert (found.level, found.why, found.since) == (level, why, ago(hours=2))
+
+
+def test_a_target_is_at_least_two_schedules() -> None:
+    assert target(stream(schedule_seconds=3600)) == 7200
+    assert target(stream(schedule_seconds=60)) == 900
+
+
 moments = st.integers(-40 * 86400, 120).map(lambda seconds: NOW + timedelta(seconds=seconds))
 causes = st.sampled_from([*failures(), "never_heard_of", "", "<script>"])
 streams = st.builds(
@@ -160,6 +218,8 @@ streams = st.builds(
     cause_since=st.none() | moments,
     paused_at=st.none() | moments,
     running=st.booleans(),
+    mode=st.sampled_from([None, "first", "incremental", "full"]),
+    review_since=st.none() | moments,
     records=st.integers(0, 10**9),
 )
 connections = st.builds(
@@ -214,3 +274,27 @@ def test_an_older_success_never_looks_healthier(facts: StreamFacts, seconds: int
 def test_another_stream_never_makes_it_healthier(some: list[StreamFacts], another: StreamFacts) -> None:
     before, after = judged(*some), judged(*some, another)
     assert LEVELS.index(after.level) <= LEVELS.index(before.level)
+
+
+@given(connections)
+def test_every_stream_has_a_reason_in_words_and_is_never_healthy_beyond_its_target(
+    facts: ConnectionFacts,
+) -> None:
+    worst = assess(facts, NOW)
+    lines = [stream_health(facts, one, NOW) for one in facts.streams]
+    for found in lines:
+        for sentence in (found.customer, found.support, found.doing):
+            assert sentence.strip().endswith(".")
+        assert found.since <= NOW
+        assert found.target_seconds > 0
+        assert found.cause is None or found.cause in failures()
+        if found.level == "healthy":
+            assert (found.lag_seconds or 0) <= found.target_seconds
+            assert found.why in {"current", "reading", "first", "limit", "circuit"}
+        if found.level in {"degraded", "failing", "reconnect_needed"}:
+            assert found.cause is not None
+        if found.level is None:
+            assert found.why in {"paused", "unread", "stopped"}
+    levels = [found.level for found in lines if found.level is not None]
+    if worst is not None and levels:
+        assert worst.level == min(levels, key=LEVELS.index), "the page's lines add up to its headline"

@@ -20,14 +20,26 @@ EXECUTORS = {"execute", "scalar", "scalars", "stream", "stream_scalars", "exec_d
 SESSIONS = {"session", "system", "console", "connection", "conn", "db"}
 
 QUERIES = {
+    "platform/trunkline/deliveries/across.py": "what the console sees of webhooks: its role is the limit",
     "platform/trunkline/health/across.py": "what the console reads of every tenant: its role is the limit",
+    "platform/trunkline/health/arrival.py": "which way each stream's changes arrive, by tenant",
+    "platform/trunkline/health/trouble.py": "which connections of all tenants are in trouble, in the same role",
     "platform/trunkline/health/issues.py": "two statements of issues, each by tenant",
     "platform/trunkline/kernel/db.py": "sets the scope itself",
     "platform/trunkline/kernel/migrate.py": "asks for the schema's revision",
-    "platform/trunkline/runs/attempt.py": "a run's own statements, by tenant, connection and stream",
+    "platform/trunkline/runs/asking.py": "a stream's and a run's state, by tenant",
+    "platform/trunkline/runs/attempt.py": "the columns of a stream that an attempt reads",
     "platform/trunkline/runs/check.py": "one connection's state, by tenant",
-    "platform/trunkline/runs/provider.py": "notes a provider's answer on its connection, by tenant",
-    "platform/trunkline/runs/service.py": "a stream's and a run's state, by tenant",
+    "platform/trunkline/runs/passes.py": "passes beside a stream's own runs, by tenant",
+    "platform/trunkline/runs/gone.py": "what a pass saw and found gone, by tenant, connection and stream",
+    "platform/trunkline/runs/calls.py": "whose calls they are, and that they were accepted, by tenant",
+    "platform/trunkline/runs/following.py": "a stream's pace and what it was read with, by tenant",
+    "platform/trunkline/runs/service.py": "whether a stream was read whole, by tenant",
+    "platform/trunkline/runs/standing.py": "a run's and its stream's rows, by tenant, connection and stream",
+    "platform/trunkline/runs/starting.py": "a run's own statements, by tenant, connection and stream",
+    "platform/trunkline/runs/starting_aside.py": "what a pass beside them begins with, in the same way",
+    "platform/trunkline/runs/setaside.py": "which set-aside records are tried again, by tenant",
+    "platform/trunkline/runs/untold.py": "changes without their webhook, by tenant, connection and stream",
     "platform/trunkline/runs/writes.py": "a page's bulk statements, by tenant",
     "platform/trunkline/vault/resealing.py": "the same statement for every sealed place of a list, by tenant",
     "platform/trunkline/vault/shredding.py": "removes a tenant from every table, in a role that reaches only it",
@@ -38,7 +50,13 @@ QUERIES = {
 """Modules besides models.py and repositories that may build queries, each with its reason."""
 
 ACROSS = {
+    "platform/trunkline/audit/heads.py": "the head of every log, to be signed",
+    "platform/trunkline/cli/audit.py": "which logs there are, and which tenant a command means",
     "platform/trunkline/cli/tenants.py": "which tenant a command means",
+    "platform/trunkline/deliveries/housekeeping.py": "the tenants to recover an endpoint of the installation for",
+    "platform/trunkline/packages/jobs.py": "partners' connectors, and which tenants speak one",
+    "platform/trunkline/packages/service.py": "partners' connectors: the installation's own",
+    "platform/trunkline/packages/shelf.py": "the same, and who may connect which",
     "platform/trunkline/vault/rotation.py": "the tenants whose keys are rotated",
     "platform/trunkline/vault/settling.py": "which transactions are still open",
     "platform/trunkline/access/service.py": "whose connect session it is",
@@ -46,8 +64,12 @@ ACROSS = {
     "platform/trunkline/connections/flow.py": "whose authorization a callback ends; whether a grant is shared",
     "platform/trunkline/connections/tokens.py": "whether a grant is shared before it is revoked",
     "platform/trunkline/web.py": "whether the database answers",
+    "platform/trunkline/webhooks/repository.py": "one insert for the events of several tenants",
+    "platform/trunkline/webhooks/jobs.py": "which connections have events that nobody was asked to process",
+    "platform/trunkline/webhooks/sources.py": "whose an address is, and whose an account's events are",
     "platform/trunkline/work/dispatcher.py": "what is due, of any tenant",
     "platform/trunkline/work/executor.py": "heartbeats of whatever this worker holds",
+    "platform/trunkline/work/together.py": "claims and completions of whatever this worker holds",
     "tenants/trunkline_tenants/account.py": "a person's own sessions and password",
     "tenants/trunkline_tenants/api_keys.py": "keys, which are found before the tenant is known",
     "tenants/trunkline_tenants/directory.py": "tenants, people and members: the installation's own",
@@ -59,6 +81,7 @@ CONSOLE = ("ui/trunkline_ui/console/",)
 """Where console sessions may be opened."""
 
 UNSCOPED = {
+    "platform/trunkline/audit/repository.py:heads": "every tenant's head, to be signed; the system role's",
     "platform/trunkline/recipes/repository.py:_current": "its three callers name the tenant in its conditions",
     "platform/trunkline/vault/repository.py:shredded_slug": "a tenant that is gone has only its slug left",
     "tenants/trunkline_tenants/sessions.py:load": "a browser's session, whose tenant is read with it",
@@ -67,8 +90,19 @@ UNSCOPED = {
     "platform/trunkline/connections/repository.py:grant_is_shared": "a grant may serve several tenants",
     "platform/trunkline/health/across.py:causes": "problems of all tenants, in the console's role",
     "platform/trunkline/health/across.py:count_open": "the same, counted",
+    "platform/trunkline/health/across.py:_FAILING_READERS": "the same, of readers that fail",
+    "platform/trunkline/deliveries/across.py:_SENT_TO": "deliveries of every tenant to one endpoint, in that role",
+    "platform/trunkline/deliveries/across.py:_FAILING_ENDPOINTS": "endpoints that take nothing, in that role",
+    "platform/trunkline/health/trouble.py:_TROUBLE": "the same, of connections in trouble",
+    "platform/trunkline/packages/repository.py:_APPROVALS": "who may connect what, for every process's registry",
+    "platform/trunkline/packages/repository.py:_IN_USE": "how many connections speak a version, in the console's role",
+    "platform/trunkline/packages/repository.py:_SPEAKING": "the tenants to settle; the system role sees ids only",
+    "platform/trunkline/webhooks/repository.py:owner_of_key": "finds the tenant; the system role sees ids only",
+    "platform/trunkline/webhooks/repository.py:_ROUTE": "an account's events may be for several tenants",
+    "platform/trunkline/webhooks/repository.py:_WAITING": "the sweep's: ids of whoever has something waiting",
     "platform/trunkline/work/backlog.py:_IN_FLIGHT": "the dispatcher's",
     "platform/trunkline/work/backlog.py:_DUE": "the dispatcher's",
+    "platform/trunkline/work/backlog.py:_DUE_TO_SEND": "the dispatcher's",
     "platform/trunkline/work/backlog.py:_OVERDUE_UNKNOWN": "the dispatcher's",
     "tenants/trunkline_tenants/repository.py:memberships": "the tenants of one person, who signs in",
 }
@@ -120,13 +154,14 @@ def crossed(name: str, tree: ast.Module) -> list[str]:
     """Sessions across tenants, opened where they may not be."""
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             owner = ast.unparse(node.func.value)
             if not re.search(r"(^|[._])_?db$|database$", owner):
                 continue
-            if node.func.attr == "system" and name not in ACROSS:
-                found.append(f"{name}:{node.lineno}: {owner}.system()")
-            if node.func.attr == "console" and not name.startswith(CONSOLE):
+            alone = node.func.attr == "system_alone"
+            if (alone or (node.func.attr == "system" and not node.args)) and name not in ACROSS:
+                found.append(f"{name}:{node.lineno}: {owner}.{node.func.attr}()")
+            if node.func.attr == "console" and not node.args and not name.startswith(CONSOLE):
                 found.append(f"{name}:{node.lineno}: {owner}.console()")
     return found
 
@@ -271,7 +306,9 @@ def test_no_exception_outlives_its_reason() -> None:
     named = dict(TREES)
     assert [name for name in QUERIES if not _queries(named.get(name))] == []
     assert [
-        name for name in ACROSS if ".system()" not in ast.unparse(named.get(name, ast.Module([], [])))
+        name
+        for name in ACROSS
+        if not re.search(r"\.system(?:_alone)?\(", ast.unparse(named.get(name, ast.Module([], []))))
     ] == []
     found = {fault.rpartition(": ")[0] for name, tree in TREES for fault in unscoped(name, tree, TABLES)}
     assert set(UNSCOPED) - found == set()
@@ -288,6 +325,7 @@ PLANTED: list[tuple[Any, str]] = [
     (built, "async def f(session): await session.execute(_QUERY)"),
     (built, "async def f(session): await session.scalar(q)"),
     (crossed, "async def f(self):\n async with self._db.system() as s: pass"),
+    (crossed, "async def f(self, db):\n await db.system_alone(STATEMENT, {})"),
     (crossed, "async def f(db):\n async with db.console() as s: pass"),
 ]
 

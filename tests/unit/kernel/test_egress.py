@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from trunkline.kernel.egress import AnswerTooLargeError, Egress, EgressRefusedError
+from trunkline.kernel.egress.body import _PIECE, _Gunzip
 from trunkline.kernel.settings import Settings
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
@@ -70,6 +71,9 @@ async def test_plain_http_goes_to_the_sandbox_only_where_the_connector_may() -> 
     async with out.client({"api.example.com"}) as client:
         with pytest.raises(EgressRefusedError):
             await client.get("http://127.0.0.1:8701/hubspot/x")
+    async with out.client({"127.0.0.1:8701"}) as client:
+        with pytest.raises(EgressRefusedError):
+            await client.get("http://user:pass@127.0.0.1:8701/hubspot/x")
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
@@ -112,16 +116,36 @@ async def test_bytes_are_counted_after_unpacking() -> None:
             await client.get("https://api.example.com/")
 
 
-@pytest.mark.parametrize("announced", [True, False])
-async def test_a_large_plain_answer_is_refused(announced: bool) -> None:
-    headers = {"content-length": "100001"} if announced else {}
-
+async def test_a_large_plain_answer_is_refused() -> None:
     def large(_request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers=headers, stream=_Raw(b"x" * 100_001))
+        return httpx2.Response(200, stream=_Raw(b"x" * 100_001))
 
     async with egress(large).client({"api.example.com"}) as client:
         with pytest.raises(AnswerTooLargeError):
             await client.get("https://api.example.com/")
+
+
+async def test_an_answer_that_says_how_large_it_is_is_not_even_read() -> None:
+    read: list[bytes] = []
+
+    class Watched(_Raw):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in super().__aiter__():
+                read.append(piece)
+                yield piece
+
+    def large(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-length": "100001"}, stream=Watched(b"x" * 100_001))
+
+    async with egress(large).client({"api.example.com"}) as client:
+        with pytest.raises(AnswerTooLargeError):
+            await client.get("https://api.example.com/")
+    assert not read
+
+
+def test_a_bomb_is_unpacked_in_pieces() -> None:
+    pieces = [len(piece) for piece in _Gunzip().feed(gzip.compress(bytes(3 * _PIECE)))]
+    assert (max(pieces), sum(pieces)) == (_PIECE, 3 * _PIECE)
 
 
 async def test_an_encoding_that_nobody_asked_for_is_refused() -> None:
@@ -189,5 +213,24 @@ async def test_a_caller_may_wait_less_and_not_longer() -> None:
     async with egress(look).client({"api.example.com"}) as client:
         await client.get("https://api.example.com/", timeout=3)
         await client.get("https://api.example.com/", timeout=None)
+        await client.get("https://api.example.com/", timeout=3600)
     assert seen[0] == {"connect": 3, "pool": 3, "read": 3, "write": 3}
-    assert seen[1] == {"connect": 5, "pool": 5, "read": 30, "write": 30}
+    assert seen[1] == seen[2] == {"connect": 5, "pool": 5, "read": 30, "write": 30}
+
+
+async def test_nothing_but_its_time_is_asked_of_the_pool() -> None:
+    seen: list[set[str]] = []
+
+    def look(request: httpx2.Request) -> httpx2.Response:
+        seen.append(set(request.extensions))
+        return httpx2.Response(200)
+
+    more = {"sni_hostname": "other.example.com", "target": b"http://other.example.com/"}
+    async with egress(look).client({"api.example.com"}) as client:
+        await client.get("https://api.example.com/", extensions=more)
+    assert seen == [{"timeout"}]
+
+
+async def test_the_environment_says_nothing_and_redirects_are_off() -> None:
+    async with egress(ok).client({"api.example.com"}) as client:
+        assert (client.follow_redirects, client.trust_env) == (False, False)

@@ -57,3 +57,7 @@ def test_misspelt_variables_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_DATABSE_URL", "postgresql://x/y")
     monkeypatch.setenv("TRUNKLINE_PORT", "9000")
     assert Settings.unknown() == ["TRUNKLINE_DATABSE_URL"]
+
+
+def test_leases_and_heartbeats_are_what_is_promised() -> None:
+    assert (Settings().lease_seconds, Settings().heartbeat_seconds) == (15, 5)

@@ -121,3 +121,40 @@ def test_problem_answers_for_any_depth():
     assert "deeper" in strictjson.problem(value)
     while value:  # taken apart by hand, as freeing it in one go recurses
         value = value[0]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.integers() | st.text(alphabet='[]{}"\\ab0') | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='[]{}"\\'), inner),
+    max_leaves=60,
+)
+
+
+@given(JSON_VALUES)
+def test_what_is_outside_strings_has_the_brackets_of_the_structure_only(value):
+    def brackets(item):
+        if isinstance(item, dict):
+            return 2 + sum(map(brackets, item.values()))
+        return 2 + sum(map(brackets, item)) if isinstance(item, list) else 0
+
+    outside = strictjson._outside_strings(json.dumps(value).encode())
+    assert sum(outside.count(one) for one in (b"[", b"]", b"{", b"}")) == brackets(value)
+
+
+@pytest.mark.parametrize("depth", [1, 31, 32, 33, 63, 64, 65, 66, 200])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"[\\"]{":', "}]")])
+def test_depth_is_told_to_the_level(depth: int, opening: str, closing: str) -> None:
+    levels = depth // 2 if opening.startswith("[{") else depth
+    text = opening * levels + "0" + closing * levels
+    deep = levels * (2 if opening.startswith("[{") else 1) > strictjson.MAX_DEPTH
+    if deep:
+        with pytest.raises(strictjson.JSONLimitError, match="nested deeper"):
+            strictjson.decode(text)
+    else:
+        assert strictjson.decode(text) == json.loads(text)
+
+
+def test_junk_brackets_in_strings_hide_no_depth() -> None:
+    text = '["]",' * 100 + "0" + ',"["]' * 100
+    with pytest.raises(strictjson.JSONLimitError, match="nested deeper"):
+        strictjson.decode(text)

@@ -204,7 +204,9 @@ def test_each_change_is_held_against_the_one_before() -> None:
 
 def test_deeds_read_as_sentences_and_never_fail() -> None:
     def entry(action: str, kind: str = "member", **values: Any) -> Entry:
-        base = Entry(ID, NOW, kind, "1", "Ada Byron", action, "connection", str(ID), {}, None)
+        base = Entry(
+            1, NOW, kind, action, "connection", str(ID), {}, None, None, actor_id="1", actor="Ada Byron"
+        )
         return msgspec.structs.replace(base, **values)
 
     assert words.deed(entry("connection.paused"), "HubSpot", "/x").title == "Ada Byron paused “HubSpot”"
@@ -216,6 +218,6 @@ def test_deeds_read_as_sentences_and_never_fail() -> None:
         "“{target} {0}”", ""
     )
     renamed = words.deed(
-        entry("connection.renamed", detail={"before": "A", "after": "B"}, reason="tidy"), "B", ""
+        entry("connection.renamed", before={"name": "A"}, after={"name": "B"}, reason="tidy"), "B", ""
     )
-    assert renamed.text == "From “A” to “B”. Reason: tidy"
+    assert renamed.text == "Name: A → B. Reason: tidy"

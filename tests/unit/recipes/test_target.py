@@ -1,6 +1,8 @@
+import jsonschema_rs
 import msgspec
 import pytest
 
+from trunkline.recipes.contracts import json_schema
 from trunkline.recipes.errors import InvalidDefinitionError
 from trunkline.recipes.target import BUILT_IN, TargetModel, built_in_models, check_model, declare_model
 
@@ -23,7 +25,7 @@ def field(**changes):
     return changed(fields=[{**GOOD["fields"][1], **changes}])
 
 
-def test_the_four_models_of_the_product_are_valid_and_say_what_their_odd_fields_mean():
+def test_the_models_of_the_product_are_valid_and_say_what_their_odd_fields_mean():
     models = built_in_models()
     assert tuple(models) == BUILT_IN
     for name, model in models.items():
@@ -33,6 +35,17 @@ def test_the_four_models_of_the_product_are_valid_and_say_what_their_odd_fields_
     names = {each.name for each in models["contact"].fields}
     assert {"email", "first_name", "last_name", "full_name", "phone", "job_title", "company_name"} <= names
     assert models["contact"].field("nope") is None
+
+
+def test_every_model_is_published_as_a_schema_that_entities_fit():
+    for model in built_in_models().values():
+        schema = json_schema(model)
+        assert schema["$id"].endswith(f":{model.name}:{model.version}")
+        check = jsonschema_rs.Draft202012Validator(schema)
+        assert check.is_valid(dict.fromkeys((each.name for each in model.fields), None))
+        assert not check.is_valid({"no such field": 1})
+        for each in model.fields:
+            assert check.is_valid({each.name: ["no", "scalar"]}) == (each.type == "json")
 
 
 def test_a_declared_model_survives_json():

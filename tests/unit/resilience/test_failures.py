@@ -23,8 +23,8 @@ CONTRACT = {
     *("rate_limited", "daily_limit", "provider_error", "provider_unreachable", "provider_timeout"),
     *("malformed_answer", "token_expired", "token_rejected", "grant_revoked", "missing_scope"),
     *("account_mismatch", "authorization_denied", "authorization_expired", "not_found", "bad_request"),
-    *("mapping_failed", "schema_changed", "lease_lost", "paused_by_member", "disconnected_by_member"),
-    *("unclassified", "internal_error"),
+    *("mapping_failed", "schema_drift", "lease_lost", "paused_by_member", "disconnected_by_member"),
+    *("unclassified", "internal_error", "circuit_open"),
 }
 JARGON = ("429", "401", "403", "5xx", "OAuth", "JSON", "token", "GCRA", "scope", "manifest")
 
@@ -75,7 +75,8 @@ def body(**values: object) -> bytes:
     ("status", "content", "code"),
     [
         (200, b'{"results": [', "malformed_answer"),
-        (200, body(category="INTERNAL"), "malformed_answer"),
+        (200, body(category="INTERNAL"), "provider_error"),
+        (200, b'{"status": "COMPLETE"}', "malformed_answer"),
         (204, b"", "malformed_answer"),
         (302, b"", "malformed_answer"),
         (400, body(), "bad_request"),
@@ -125,13 +126,43 @@ def test_answers(status: int, content: bytes | None, code: str) -> None:
         (msgspec.DecodeError("truncated"), "malformed_answer"),
         (sqlalchemy.exc.OperationalError("select", {}, Exception()), "database_unavailable"),
         (asyncpg.CannotConnectNowError("starting up"), "database_unavailable"),
+        (asyncpg.InternalClientError("another operation is in progress"), "database_unavailable"),
         (ConnectionRefusedError(), "database_unavailable"),
+        (TimeoutError(), "database_unavailable"),  # of a connect that nobody answered
         (LeaseLostError(), "lease_lost"),
         (KeyError("x"), "internal_error"),
     ],
 )
 def test_errors(error: BaseException, code: str) -> None:
     assert classify(HUBSPOT, None, None, error).code == code
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("53100", "database_unavailable"),  # disk full
+        ("53200", "database_unavailable"),  # out of memory
+        ("53300", "database_unavailable"),  # too many connections
+        ("57P01", "database_unavailable"),  # shut down by the administrator
+        ("57P02", "database_unavailable"),  # crashed
+        ("57P03", "database_unavailable"),  # starting up
+        ("57014", "database_unavailable"),  # statement timeout
+        ("55P03", "database_unavailable"),  # lock timeout
+        ("40P01", "database_unavailable"),  # deadlock
+        ("25P03", "database_unavailable"),  # idle in transaction for too long
+        ("58030", "database_unavailable"),  # input or output failed
+        ("08006", "database_unavailable"),
+        ("23505", "internal_error"),
+        ("42703", "internal_error"),
+    ],
+)
+def test_what_postgres_says_of_itself(state: str, code: str) -> None:
+    """As SQLAlchemy wraps it: for most of these with no class of its own."""
+    said = asyncpg.PostgresError("no")
+    said.sqlstate = state
+    wrapped = sqlalchemy.exc.DBAPIError("select", {}, said)
+    assert classify(HUBSPOT, None, None, wrapped).code == code
+    assert classify(HUBSPOT, None, None, said).code == code
 
 
 def test_an_error_may_know_its_own_code() -> None:

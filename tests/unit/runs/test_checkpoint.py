@@ -12,6 +12,7 @@ from trunkline.runs.checkpoint import (
     Settled,
     advance,
     after_remap,
+    aside,
     begin,
     reader,
     watermark_of,
@@ -20,7 +21,7 @@ from trunkline.runs.moments import milliseconds, parse_moment
 from trunkline.runs.provider import Item, Page
 from trunkline_connectors.catalogue import manifests
 
-SPEC = manifests()[0].streams[0]
+SPEC = next(m for m in manifests() if m.name == "hubspot").streams[0]
 T = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SETTLED = Settled(fields=["a", "b"], recipes={"r": 1})
 
@@ -47,10 +48,10 @@ def page(*times: datetime, next_: str | None = None, at: datetime | None = None)
         ({"settled": None, "watermark": None}, "first", "list", False),
         ({}, "incremental", "incremental", False),
         ({"forced": "full"}, "full", "list", False),
-        ({"fields": ["a", "c"]}, "full", "list", False),
-        ({"recipes": {"r": 2}}, "incremental", "remap", False),
-        ({"recipes": {"r": 2}, "fields": ["c"]}, "full", "list", True),
+        ({"fields": ["a", "c"]}, "incremental", "incremental", False),
+        ({"recipes": {"r": 2}}, "incremental", "incremental", False),
         ({"watermark": None}, "full", "list", False),
+        ({"watermark": None, "fields": ["a", "c"]}, "full", "list", True),
     ],
 )
 def test_how_a_pass_begins(given_: dict[str, Any], mode: str, phase: str, map_all: bool) -> None:
@@ -61,7 +62,7 @@ def test_how_a_pass_begins(given_: dict[str, Any], mode: str, phase: str, map_al
 def test_an_incremental_read_goes_back_by_the_overlap() -> None:
     made = start()
     assert made.since_ms == milliseconds(T - timedelta(seconds=60))
-    assert made.values()["since_iso"] == "2026-11-01T11:59:00.000Z"
+    assert made.values(SPEC)["since_iso"] == "2026-11-01T11:59:00.000Z"
     assert reader(made, SPEC) is SPEC.incremental
 
 
@@ -72,7 +73,7 @@ def test_every_page_is_a_new_anchor() -> None:
     assert (again.since_ms, again.cursor) == (made.since_ms, "200")
     last = advance(again, SPEC, page(T + timedelta(seconds=6)))
     assert (last.phase, last.cursor, last.since_ms) == ("deletions", None, None)
-    assert advance(last, SPEC, page()).phase == "end"
+    assert advance(last, SPEC, page()).phase == "weigh"
 
 
 def test_one_moment_with_more_than_the_cap_becomes_a_list() -> None:
@@ -97,12 +98,20 @@ def test_a_page_that_leads_nowhere_is_no_page() -> None:
         advance(made, SPEC, page(next_="one too many"))
 
 
-def test_a_remap_goes_over_to_what_is_new() -> None:
-    made = start(recipes={"r": 2})
+def test_a_remap_is_a_pass_of_its_own() -> None:
+    made = aside("remap", fields=["a"], recipes={"r": 2}, started=T, map_all=True)
     made = after_remap(made, "500")
-    assert (made.phase, made.cursor) == ("remap", "500")
+    assert (made.mode, made.phase, made.cursor) == ("remap", "remap", "500")
     made = after_remap(made, None)
-    assert (made.phase, made.cursor, made.since_ms) == ("incremental", None, start().since_ms)
+    assert (made.phase, made.cursor) == ("end", None)
+
+
+def test_a_backfill_goes_through_the_list_and_the_deletions() -> None:
+    made = aside("backfill", fields=["a"], recipes={"r": 2}, started=T, map_all=False)
+    assert (made.mode, made.phase, made.since_ms) == ("full", "list", None)
+    made = advance(made, SPEC, page(T))
+    assert made.phase == "deletions"
+    assert advance(made, SPEC, page()).phase == "weigh"
 
 
 @given(

@@ -41,6 +41,11 @@ def test_the_good_one_is_read(tmp_path: Path) -> None:
         ('name = "hubspot"', "x = " + "[" * 5_000 + "]" * 5_000, "nested"),
         ('name = "hubspot"', "name = " + "9" * 10_000, "number"),
         ('name = "hubspot"', "name = nan", "$.name"),
+        ("requests = 110", "requests = 0", "$.rates"),
+        ("seconds = 10", "seconds = nan", "$.rates"),
+        ("seconds = 10", "seconds = inf", "$.rates"),
+        ("seconds = 10", "seconds = 10\nreserve = 0.9", "$.rates"),
+        ('scope = "account"', 'scope = "planet"', "$.rates"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, names: str) -> None:

@@ -103,6 +103,10 @@ CASES = {
     "pill": lambda: UI.pill(HOSTILE),
     "avatar": lambda: UI.avatar(HOSTILE),
     "connector_tile": lambda: UI.connector_tile(HOSTILE),
+    "grade_badge": lambda: UI.grade_badge({"grade": HOSTILE}),
+    "grade_evidence": lambda: UI.grade_evidence(
+        {"rules": [{"title": HOSTILE, "grade": HOSTILE, "standing": HOSTILE, "detail": HOSTILE}]}
+    ),
     "brand": lambda: UI.brand(HOSTILE, HOSTILE),
     "icon": lambda: UI.icon("x", HOSTILE, HOSTILE),
     "nav": lambda: UI.nav(

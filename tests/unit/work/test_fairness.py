@@ -102,3 +102,16 @@ def test_caps_hold_and_no_slot_is_wasted(due, free, tenant_cap, connection_cap, 
             continue
         for tenant, count in by_tenant.items():
             assert count + flying.get(tenant, 0) <= mine + 1
+
+
+def test_weights_share_the_slots() -> None:
+    due = [item(number, tenant) for tenant in (1, 2) for number in range(tenant * 100, tenant * 100 + 50)]
+    weights = {UUID(int=2): 3}
+    chosen = choose(due, IDLE, free=12, caps=Caps(tenant=50), after=LAST, weights=weights)
+    assert Counter(one.tenant_id.int for one in chosen) == {1: 3, 2: 9}
+
+
+def test_a_weight_lifts_no_cap() -> None:
+    due = [item(number, tenant) for tenant in (1, 2) for number in range(tenant * 100, tenant * 100 + 50)]
+    chosen = choose(due, IDLE, free=12, caps=Caps(tenant=4), after=LAST, weights={UUID(int=2): 100})
+    assert Counter(one.tenant_id.int for one in chosen) == {1: 4, 2: 4}

@@ -45,14 +45,18 @@ async def try_route(world: World, one: Attempt, known: Baselines, tally: Tally) 
         known[one.key] = normal(await send(world, one, fresh), fresh)
     if got != known[one.key]:
         difference = next(
-            (
-                f"{a[:300]!r} is not {b[:300]!r}"
-                for a, b in zip(got[1:], known[one.key][1:], strict=False)
-                if a != b
-            ),
+            (_apart(a, b) for a, b in zip(got[1:], known[one.key][1:], strict=False) if a != b),
             "",
         )
         tally.leak(f"{one.who.name}: {one.route.name} {given}: {got[0]}, {known[one.key][0]}: {difference}")
+
+
+def _apart(one: str, other: str) -> str:
+    """Where two texts begin to differ."""
+    pairs = zip(one, other, strict=False)
+    at = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    start = max(0, at - 60)
+    return f"{one[start : at + 200]!r} is not {other[start : at + 200]!r}"
 
 
 async def attack_routes(

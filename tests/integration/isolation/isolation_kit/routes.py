@@ -1,7 +1,8 @@
 """Every route of the application, each with another tenant's ids in each of its places.
 
 Nothing here lists routes: they come from the running application's own table, their places from their
-parameters. A parameter that is neither a UUID nor named below is an error, so that no route is left out.
+parameters and from what their handlers ask of a query or a form. What is neither a UUID nor named below is an
+error, so that no route and no place is left out.
 """
 
 import itertools
@@ -12,15 +13,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_type_hints
 
 import msgspec
+from isolation_kit import asked
 from isolation_kit.world import ATTACKER, MARK, Answer, Ids, Who, World, never
 from litestar.routes import HTTPRoute
 
 from trunkline.kernel.ids import new_id
 
-OWNED = {"external_id": "external", "tenant": "slug", "owner": "tenant"}
+OWNED = {"external_id": "external", "tenant": "slug", "owner": "tenant", "feed": "feed"}
 """Path parameters that are no UUID and yet name something of a tenant's."""
 
 NEUTRAL = {
+    "action": "add_note",
     "stream": "contacts",
     "model": "contact",
     "connector": "hubspot",
@@ -38,12 +41,16 @@ NEUTRAL = {
 FIELDS = {
     "connection": "connection",
     "connection_id": "connection",
+    "endpoint": "endpoint",
     "cursor": "entity",
     "after": "entity",
     "before": "entity",
     "run": "run",
     "recipe": "recipe",
+    "recipe_id": "recipe",
     "record": "entity",
+    "id": "external",
+    "external_id": "external",
     "tenant": "slug",
     "actor": "user",
     "target": "connection",
@@ -54,11 +61,33 @@ FIELDS = {
 }
 """Fields and query parameters that could name something of a tenant's, and what is tried there first."""
 
+NEUTRAL_FIELDS = {
+    *(
+        "action",
+        "area",
+        "based_on",
+        "client_id",
+        "dir",
+        "enabled",
+        "from",
+        "go",
+        "include_deleted",
+        "key",
+        "level",
+    ),
+    *("limit", "model", "name", "next", "page", "preview", "q", "removed", "seen_stream", "show", "sort"),
+    *("standing", "step", "stream", "suggested", "to", "updated_after", "way", "/"),
+}
+"""What queries and forms are asked for besides, which means the same for every tenant."""
+
 PLAIN = {"connector": "hubspot", "stream": "contacts", "reason": "because", "name": "x", "nonce": "n" * 22}
 
 SPARED = {
     ("POST", "/login"): "takes an address and a password, no id; throttled",
     ("POST", "/logout"): "ends the attacker's own session",
+    ("GET", "/console/audit"): (
+        "staff read every tenant's entries there, so an id that is sent may stand in the list itself"
+    ),
     ("GET", "/widget/frame/{session_id}"): (
         "public by design: the page that holds the session's id sees the product's origin, and no tenant's data"
     ),
@@ -69,9 +98,17 @@ GLOBAL = {"key_id": "staff_admin", "user_id": "staff_admin", "tenant": "support 
 """Path parameter -> roles whose business it is for every tenant."""
 
 
+MOUNTED: dict[str, str] = {}
+"""Path -> what attacks a mounted application instead of this generator."""
+
+
+TENANT_NAMED = (("query", "tenant"), ("header", "trunkline-tenant"))
+"""Where a request to /v1 may name its tenant, whatever its handler asks for."""
+
+
 class Place(msgspec.Struct, frozen=True):
     where: str
-    """path, query or body."""
+    """path, query, header or body."""
     name: str
     kinds: tuple[str, ...]
 
@@ -101,24 +138,33 @@ UUIDS = [
     "recipe",
     "entity",
     "issue",
+    "review",
+    "endpoint",
+    "delivery",
     "work",
     "session",
-    "audit",
     "user",
     "key",
     "tenant",
     "login",
+    "event",
+    "replay",
+    "call",
+    "system",
 ]
 
 
 def routes(app: Any) -> list[Route]:
     found = []
     for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for method, handler in route.route_handler_map.items():
-                if method not in {"OPTIONS", "HEAD"}:
-                    one = handler[0] if isinstance(handler, tuple) else handler
-                    found.append(_route(method, route, one))
+        if route.path in MOUNTED:
+            continue
+        if not isinstance(route, HTTPRoute):
+            raise UnknownParameterError(f"{route.path}: a {type(route).__name__}, which nobody attacks")
+        for method, handler in route.route_handler_map.items():
+            if method not in {"OPTIONS", "HEAD"}:
+                one = handler[0] if isinstance(handler, tuple) else handler
+                found.append(_route(method, route, one))
     return sorted(found, key=lambda one: (one.template, one.method))
 
 
@@ -131,8 +177,15 @@ def _route(method: str, route: HTTPRoute, handler: Any) -> Route:
             places.append(Place("path", name, (OWNED[name],)))
         elif name not in NEUTRAL:
             raise UnknownParameterError(f"{method} {route.path_format}: {name}")
-    places += [Place("query", name, _kinds(name)) for name in sorted(_asked(handler))]
+    where = f"{method} {route.path_format}"
+    places += [Place("query", name, _kinds(name)) for name in sorted(_asked(handler, where))]
+    if route.path_format.startswith("/v1"):
+        places += [
+            Place(where, name, ("slug",)) for where, name in TENANT_NAMED if not _there(places, where, name)
+        ]
     fields = _fields(handler) if method not in {"GET", "DELETE"} else {}
+    if strange := [name for name in fields if _looks_like_an_id(name, fields) and name not in FIELDS]:
+        raise UnknownParameterError(f"{where}: takes {', '.join(strange)}")
     plain = []
     for name, is_id in fields.items():
         if is_id or name in FIELDS:
@@ -150,41 +203,35 @@ def _kinds(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((first, *UUIDS, "external")))
 
 
-def _asked(handler: Any) -> set[str]:
-    """Names of FIELDS that the handler's parameters or its module's source ask a query for."""
-    named = set(handler.parsed_fn_signature.parameters) & set(FIELDS)
-    named -= {
-        parameter for parameter in named if "Path" in str(handler.parsed_fn_signature.parameters[parameter])
-    }
-    source = _source(handler.fn.__module__)
-    return named | {
-        name for name in FIELDS if re.search(rf'(asked|get)\([^)]*"{name}"|query\["{name}"\]', source)
-    }
-
-
-_SOURCES: dict[str, str] = {}
-
-
-def _source(module: str) -> str:
-    import inspect
-    import sys
-
-    if module not in _SOURCES:
-        _SOURCES[module] = inspect.getsource(sys.modules[module])
-    return _SOURCES[module]
+def _asked(handler: Any, where: str) -> set[str]:
+    """Names of FIELDS that the handler's parameters, its module or its helpers' ask a query or a form for."""
+    module = handler.fn.__module__
+    found = asked.of_parameters(handler) | (asked.names(module) if module.startswith(asked.PAGES) else set())
+    if strange := found - set(FIELDS) - NEUTRAL_FIELDS:
+        raise UnknownParameterError(f"{where}: asks for {', '.join(sorted(strange))}")
+    return found & set(FIELDS)
 
 
 def _fields(handler: Any) -> dict[str, bool]:
     """Of the body: name -> whether it is a UUID."""
     field = handler.parsed_data_field
-    if field is None:
-        return {}
+    if field is None:  # a form that the handler reads by itself
+        free = asked.reads_a_form(handler.fn.__module__)
+        return dict.fromkeys(("connection", "recipe"), True) if free else {}
     wanted = [field.annotation, *get_args(field.annotation)]
     shape = next((one for one in wanted if isinstance(one, type) and issubclass(one, msgspec.Struct)), None)
     if shape is None:
         return dict.fromkeys(("connection", "recipe"), True)  # a free form
     hints = get_type_hints(shape)
     return {name: "UUID" in str(hints[name]) for name in shape.__struct_fields__}
+
+
+def _there(places: list[Place], where: str, name: str) -> bool:
+    return any((place.where, place.name) == (where, name) for place in places)
+
+
+def _looks_like_an_id(name: str, fields: Mapping[str, bool]) -> bool:
+    return name.endswith(("_id", "_ids")) and not fields[name] and name not in NEUTRAL_FIELDS
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -223,18 +270,24 @@ _NEAR = {
 
 
 def attempts(world: World, *, seed: int = 0, each: int | None = None) -> list[Attempt]:
-    """Every caller, route, place, kind of id and victim, shuffled. `each`: so many of a caller on a route."""
+    """Every caller, route, place, kind of id and victim, shuffled.
+
+    `each`: a sample, of so many in each place by whom the area is for, and on each route by the others.
+    """
     every = [route for route in routes(world.app) if (route.method, route.template) not in SPARED]
     todo = list(_combinations(world, every, world.tenants[ATTACKER]))
     random.Random(seed).shuffle(todo)
     if each is None:
         return todo
-    todo = [one for one in todo if one.who.name in _NEAR.get(one.route.template.split("/")[1], _NEAR[""])]
-    taken: Counter[tuple[str, str]] = Counter()
+    taken: Counter[tuple[str, str, Place | None]] = Counter()
     kept = []
     for one in todo:
-        taken[(one.who.name, one.route.name)] += 1
-        if taken[(one.who.name, one.route.name)] <= each:
+        near = _NEAR.get(one.route.template.split("/")[1], _NEAR[""])
+        if one.who.name not in near:
+            continue
+        place = one.who.name, one.route.name, one.values[0][0] if one.who.name == near[0] else None
+        taken[place] += 1
+        if taken[place] <= each:
             kept.append(one)
     return kept
 
@@ -246,6 +299,8 @@ def _combinations(world: World, every: list[Route], home: Ids) -> Iterator[Attem
         for place in route.places:
             if who.role in GLOBAL.get(place.name, "").split():
                 continue
+            if place.where == "header" and place.name in who.headers:
+                continue  # a key of the whole installation: any tenant is its business
             for kind in place.kinds:
                 value = foreign(ids, kind)
                 if value is None:
@@ -278,17 +333,20 @@ async def send(world: World, one: Attempt, values: Mapping[tuple[str, str], str]
     )
     query = "&".join(f"{name}={value}" for (where, name), value in given.items() if where == "query")
     headers = {"hx-request": "true", "hx-target": "live"} if one.htmx else {}
+    headers |= {name: value for (where, name), value in given.items() if where == "header"}
     if one.route.method in {"GET", "DELETE"}:
         return await world.ask(one.who, one.route.method, path, query=query, headers=headers)
     body = dict(one.route.plain) | {name: value for (where, name), value in given.items() if where == "body"}
     if one.route.json:
-        return await world.ask(one.who, one.route.method, path, query=query, body=body)
+        return await world.ask(one.who, one.route.method, path, query=query, body=body, headers=headers)
     form = {"csrf_token": one.who.csrf, **body}
     return await world.ask(one.who, one.route.method, path, query=query, form=form)
 
 
 _CHANGING = re.compile(
     r'"request_id":"[^"]*"|csrf[-_]token" (?:content|value)="[^"]*"|nonce(?:-|=")[\w=-]+|<time[^>]*>[^<]*</time>|(?<=\?)[^"\s]*'
+    r"|whsec_[\w+/=]+"  # made anew at each rotation
+    r"|\b\d+ (?:s|min|h|days?)(?: \d+ (?:s|min|h))?\b"  # how far behind something is
 )
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.util
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ import msgspec
 from sqlalchemy import insert, select
 
 from trunkline.access.schemas import ConnectSessionIn, EndUser
+from trunkline.actions import repository as action_calls
 from trunkline.audit.service import append
+from trunkline.deliveries import endpoint_repository, keyring
+from trunkline.deliveries import repository as deliveries
+from trunkline.deliveries.schemas import EndpointView, Exchange
 from trunkline.health.issues import open_issue
 from trunkline.health.models import Issue
 from trunkline.kernel.db import OPERATOR
@@ -23,7 +28,11 @@ from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.main import connectors, web_app
+from trunkline.readers import repository as readers
+from trunkline.reviews import repository as reviews
 from trunkline.services import Services, build_services
+from trunkline.vault.sealed import place
+from trunkline.webhooks.models import InboundAttempt, InboundEvent, Replay
 from trunkline.work.models import Work
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.seed import seed_people
@@ -145,7 +154,7 @@ class World:
             issue = await session.scalar(
                 select(Issue.id).where(Issue.tenant_id == tenant_id, Issue.connection_id == connection)
             )
-            await append(session, who, "connection.renamed", "connection", connection, {"after": text})
+            await append(session, who, "connection.renamed", "connection", connection, after={"name": text})
             work = new_id()
             await session.execute(
                 insert(Work).values(tenant_id=tenant_id, id=work, kind="note", key=f"{text}-{work}")
@@ -157,9 +166,42 @@ class World:
                 msgspec.structs.replace(who, kind="api_key", role="product"),
                 ConnectSessionIn(end_user=EndUser(text, text), connectors=["hubspot"], origin=PRODUCT),
             )
-        audit = await self.owner.fetchval(
-            "SELECT id FROM audit_entries WHERE tenant_id = $1 ORDER BY at DESC LIMIT 1", tenant_id
-        )
+        feed = f"{text}-{new_id().hex}".lower()[:60]
+        async with db.tenant(tenant_id) as session:
+            await readers.make_feed(session, tenant_id, feed, 0)  # past the service's limit
+            review = new_id()
+            await reviews.add(
+                session,
+                tenant_id,
+                review,
+                connection_id=connection,
+                stream="contacts",
+                count=60,
+                total=100,
+                doubtful=False,
+                sample=[external],
+                run_id=run,
+            )
+            call, box = new_id(), await self.services.vault.box(session, tenant_id)
+            await action_calls.add(
+                session,
+                {
+                    "tenant_id": tenant_id,
+                    "id": call,
+                    "connection_id": connection,
+                    "action": "update_deal_stage",
+                    "state": "failed",
+                    "count": 1,
+                    "input": box.seal(text.encode(), place("action_calls", call, field="input")),
+                    "key_version": box.version,
+                    "asked_by": text,
+                    "result_id": external,
+                },
+            )
+        endpoint, delivery = await self._webhook(tenant_id, who, text)
+        event, replay = await self._inbound(tenant_id, connection, text)
+        async with self.services.db.tenant(tenant_id) as session:
+            system, _ = await self.services.hooks.make_custom(session, tenant_id, text, who)
         user = await self.owner.fetchval(
             "SELECT user_id FROM members WHERE tenant_id = $1 LIMIT 1", tenant_id
         )
@@ -170,9 +212,15 @@ class World:
             "recipe": recipe,
             "entity": entity,
             "issue": issue,
+            "review": review,
+            "endpoint": endpoint,
+            "delivery": delivery,
+            "event": event,
+            "replay": replay,
+            "call": call,
+            "system": system.id,
             "work": work,
             "session": connect.id,
-            "audit": audit,
             "user": user,
             "key": key,
             "tenant": tenant_id,
@@ -182,8 +230,105 @@ class World:
             slug=slug,
             tenant_id=tenant_id,
             uuids={kind: str(value) for kind, value in uuids.items()},
-            texts={"external": external, "slug": slug, "state": state, "token": connect.token},
+            texts={"external": external, "feed": feed, "slug": slug, "state": state, "token": connect.token},
         )
+
+    async def _inbound(self, tenant_id: UUID, connection: UUID, text: str) -> tuple[UUID, UUID]:
+        """An event that arrived, with an attempt at it, and a replay that was planned."""
+        event, replay, moment = new_id(), new_id(), datetime.now(UTC)
+        async with self.services.db.tenant(tenant_id) as session:
+            box = await self.services.vault.box(session, tenant_id)
+            session.add(
+                InboundEvent(
+                    tenant_id=tenant_id,
+                    id=event,
+                    source_id=connection,
+                    identity=event.bytes,
+                    connection_id=connection,
+                    endpoint_id=new_id(),
+                    connector="hubspot",
+                    event_id=text,
+                    type=text,
+                    received_at=moment,
+                    verdict="verified",
+                    headers=box.seal(b"{}", place("inbound_events", event, field="headers")),
+                    body=box.seal(text.encode(), place("inbound_events", event, field="body")),
+                    key_version=box.version,
+                    size=len(text),
+                    address=text,
+                    request_id=text,
+                    expires_at=moment + timedelta(days=30),
+                    state="dead",
+                    attempts=1,
+                    stream="contacts",
+                    external_ids=[text],
+                )
+            )
+            await session.flush()
+            session.add(
+                InboundAttempt(tenant_id=tenant_id, event_id=event, number=1, label="initial", outcome="dead")
+            )
+            session.add(
+                Replay(
+                    tenant_id=tenant_id,
+                    id=replay,
+                    connection_id=connection,
+                    filter={},
+                    state="planned",
+                    total=1,
+                    calls=1,
+                    up_to=event,
+                    created_by=text,
+                    reason=text,
+                )
+            )
+        return event, replay
+
+    async def _webhook(self, tenant_id: UUID, who: Principal, text: str) -> tuple[UUID, UUID]:
+        """An endpoint, and a delivery to it with an attempt."""
+        service = self.services.deliveries
+        async with self.services.db.tenant(tenant_id) as session:
+            view = EndpointView(
+                tenant_id=tenant_id,
+                id=new_id(),
+                url=f"https://hooks.example/{text}",
+                description=text,
+                types=["*"],
+                full_data=True,
+                ordered=False,
+                concurrency=4,
+                rate=None,
+                created_by=text,
+                created_at=datetime.now(UTC),
+                failing_since=None,
+                noticed_at=None,
+                resting_until=None,
+                disabled_at=None,
+                disabled_cause=None,
+            )
+            await endpoint_repository.add_endpoint(session, view)  # past the service's limit
+            await keyring.add_secret(session, self.services.vault, tenant_id, view.id)
+        async with self.services.db.tenant(tenant_id) as session:
+            event = await service.test(session, tenant_id, view.id, who)
+        async with self.services.db.tenant(tenant_id) as session:
+            (found,) = await service.deliveries(session, tenant_id, endpoint_id=view.id)
+            assert found.event_id == event
+            box = await self.services.vault.box(session, tenant_id)
+            exchange = Exchange(url=view.url, request={}, response={"server": text}, body=text, cut=False)
+            await deliveries.add_attempt(
+                session,
+                tenant_id,
+                found.id,
+                1,
+                trigger="test",
+                status=200,
+                cause=None,
+                took_ms=1,
+                answer=keyring.seal_exchange(box, exchange, found.id, 1),
+                version=box.version,
+                at=datetime.now(UTC),
+            )
+        return view.id, found.id
 
     async def _callers(self) -> None:
         home = self.tenants[ATTACKER]

@@ -1,0 +1,144 @@
+"""The processes of a rig: three workers, a web process, the provider. What dies is started again."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from signal import Signals
+
+from trunkline.kernel.embedded.process import Child, open_log
+
+HERE = Path(__file__).parent
+AGAIN_SECONDS = 0.5
+"""Between an end and the next start, as a supervisor would wait."""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Member:
+    """One process that is wanted; `pids` are all that it has been, with when each was begun and ended."""
+
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.child: Child | None = None
+        self.away = False
+        """Stopped, or on its way out."""
+        self.lives: list[tuple[int, float, float]] = []
+        """(process number, begun, ended or 0), by the wall clock."""
+        self._command = command
+        self._environment = {**os.environ, **environment}
+        self._due = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return self.child.pid if self.child is not None and self.child.status is None else None
+
+    def start(self) -> None:
+        with open_log(self.log) as log:
+            self.child = Child(self._command, death=signal.SIGKILL, output=log, env=self._environment)
+        self.lives.append((self.child.pid, time.time(), 0.0))
+
+    def tend(self) -> None:
+        """From the main thread (see `Child`)."""
+        if self.child is not None and self.child.status is not None:
+            self.child.kill_group()  # the expressions' processes
+            self.child.close()
+            self.child = None
+            self.away = False
+            pid, begun, _ = self.lives[-1]
+            self.lives[-1] = pid, begun, time.time()
+            self._due = time.monotonic() + AGAIN_SECONDS
+        if self.child is None and time.monotonic() >= self._due:
+            self.start()
+
+    def signal(self, number: Signals) -> None:
+        if self.child is not None:
+            self.child.signal(number)
+
+    def pause(self) -> None:
+        self.away = True
+        self.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.signal(signal.SIGCONT)
+        self.away = False
+
+    def leave(self, how: Signals) -> None:
+        self.away = True
+        self.signal(how)
+
+    def kill(self) -> None:
+        if self.child is not None:
+            self.child.signal(signal.SIGKILL)
+            self.child.wait(5)
+            self.child.kill_group()
+            self.child.close()
+            self.child = None
+
+    def last_of(self, moment: float) -> int | None:
+        """The process that was there at that time."""
+        return next(
+            (pid for pid, begun, ended in self.lives if begun <= moment and not 0 < ended < moment), None
+        )
+
+
+class Crew:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = environment
+        self.members: dict[str, Member] = {}
+        self._tending: asyncio.Task[None] | None = None
+
+    def add(self, name: str, command: str, **environment: str) -> Member:
+        """`command`: of the installation."""
+        words = [sys.executable, str(HERE / "installation.py"), command]
+        return self._add(name, words, environment)
+
+    def add_script(self, name: str, script: str, *words: object) -> Member:
+        return self._add(name, [sys.executable, str(HERE / script), *map(str, words)], {})
+
+    def _add(self, name: str, words: list[str], environment: Mapping[str, str]) -> Member:
+        log = self._folder / "log" / f"{name}.log"
+        member = Member(name, words, {**self._environment, **environment}, log)
+        self.members[name] = member
+        member.start()
+        return member
+
+    @property
+    def workers(self) -> list[Member]:
+        return [member for name, member in self.members.items() if name.startswith("worker")]
+
+    async def tend(self) -> None:
+        while True:
+            for member in list(self.members.values()):
+                member.tend()
+            await asyncio.sleep(0.1)
+
+    def stop(self) -> None:
+        for member in self.members.values():
+            member.signal(signal.SIGCONT)
+            member.kill()
+
+
+async def until(check: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come about within {seconds:.0f} s")
+        await asyncio.sleep(0.05)
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
