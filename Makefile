@@ -7,11 +7,11 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Each process has servers of its own; three fill two cores, since tests often wait. All journeys go to one.
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadgroup
+# Each process has servers of its own; three fill two cores, since tests often wait.
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 3 --dist loadscope
 SOURCES := platform tenants connectors ui tests migrations
 
-.PHONY: help demo demo-reset test lint format types unit integration journeys audit constraints doctor clean chromium
+.PHONY: help demo demo-reset test lint format types unit integration journeys chaos audit bench constraints doctor clean chromium
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ demo-reset: $(VENV)/.demo ## The same, from the beginning: asks, then deletes th
 test: $(VENV)/.dev chromium ## Lint, types, import rules, and every test
 	@$(MAKE) --no-print-directory lint types
 	@$(PYTEST) tests/unit
-	@$(PYTEST) tests/journeys tests/integration
+	@$(PYTEST) tests/journeys tests/chaos tests/integration
 
 lint: $(VENV)/.dev ## ruff, its formatting, and the directions between packages
 	@$(BIN)/ruff check $(SOURCES)
@@ -48,6 +48,9 @@ integration: $(VENV)/.dev ## Tests against real PostgreSQL and Valkey
 journeys: $(VENV)/.dev chromium ## Tests in a real browser
 	@$(PYTEST) tests/journeys
 
+chaos: $(VENV)/.dev ## 1,000 faults from seed 1, checked against the truth; half an hour
+	@$(BIN)/trunkline chaos --seed 1 --faults 1000
+
 audit: $(VENV)/audit/.ready ## Known holes in the pinned packages, and secrets in files and history; asks the network
 	@status=0; \
 		$(VENV)/audit/bin/python tests/audit/packages.py || status=1; \
@@ -56,9 +59,16 @@ audit: $(VENV)/audit/.ready ## Known holes in the pinned packages, and secrets i
 
 constraints: $(VENV)/.dev ## Resolve constraints.txt anew for Python 3.11 to 3.14
 	@[ -x $(BIN)/uv ] || $(PIP) install uv
-	@echo "trunkline[embedded] @ file://$(CURDIR)" | $(BIN)/uv pip compile - --group dev --universal --upgrade \
+	@echo "trunkline[embedded] @ file://$(CURDIR)" | $(BIN)/uv pip compile - --group dev --group judges --universal --upgrade \
 		--python-version 3.11 --no-emit-package trunkline --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --quiet --output-file constraints.txt
+
+bench: $(VENV)/.bench ## Measure beside peers, which are installed first: sync, queue, fairness, intake, burst; takes a while
+	@$(BIN)/trunkline bench sync --json
+	@$(BIN)/trunkline bench queue --json
+	@$(BIN)/trunkline bench fairness --json
+	@$(BIN)/trunkline bench intake --json
+	@$(BIN)/trunkline bench burst --json
 
 doctor: $(VENV)/.demo ## What is configured, reachable and migrated, and what is wrong
 	@$(BIN)/trunkline doctor
@@ -92,6 +102,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install -c constraints.txt -e '.[embedded]' --group dev
 	@touch $@ $(VENV)/.demo
+
+# What the measurements compare with; no test needs it.
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing the peers to measure beside ..."
+	@$(PIP) install --group bench || { \
+		echo "The peers could not be installed: it needs a package index that can be reached." >&2; exit 1; }
+	@touch $@
 
 # Tools that look at the environment from outside it, so that their own packages are not judged with ours.
 $(VENV)/audit/.ready: pyproject.toml | $(BIN)/python
