@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from trunkline.runs.writes import LATE
+
 from .conftest import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
-PROVIDER_SECONDS = 2.5
-"""Between a page and the edits after it: closer by, the provider's dates, in whole seconds, give the older form away."""
+PROVIDER_SECONDS = LATE.total_seconds() + 1
+"""Between a page and the edits after it: closer by, the older form gives itself away."""
 
 
 async def pages(small: Any, number: int) -> bool:

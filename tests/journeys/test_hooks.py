@@ -12,7 +12,7 @@ SHAPES = [("narrow-dark", 390, "dark")]
 if SHOTS:
     SHAPES += [("wide-light", 1280, "light"), ("wide-dark", 1280, "dark"), ("narrow-light", 390, "light")]
 
-TENANT = "tyrell"
+TENANT = "soylent"
 CLOCK = 60_000
 
 
@@ -34,7 +34,7 @@ async def until(page, address, locator):
 
 
 async def test_from_registration_to_a_change_on_screen(demo, organisation, portal, open_page, check, shoot):
-    await organisation(TENANT, "Tyrell")
+    await organisation(TENANT, "Soylent")
     page = await open_page()
     await portal.sign_in(page, f"owner@{TENANT}.example")
     await page.goto(f"{demo.origin}/portal/connect")

@@ -10,9 +10,9 @@ from standardwebhooks import Webhook
 
 
 async def test_from_an_address_to_an_event_on_the_page(demo, organisation, portal, open_page, check, shoot):
-    await organisation("tyrell", "Tyrell")
+    await organisation("vandelay", "Vandelay")
     page = await open_page()
-    await portal.sign_in(page, "owner@tyrell.example")
+    await portal.sign_in(page, "owner@vandelay.example")
     await page.goto(f"{demo.origin}/portal/connect")
     await page.get_by_role("link", name="give it an address").click()
     await check(page)

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.readers.repository import PERMANENT, begin_permanent
 from trunkline.runs.planning import EntityWrite, HeldEntity, Key, Quarantine
 
-LATE: Final = timedelta(seconds=5)
+LATE: Final = timedelta(seconds=3)
 """By which a provider's `Date` may be behind its own clock: servers keep the header for a second, busy ones
-for several."""
+for two."""
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -156,7 +156,7 @@ async def test_errors_come_back_as_errors_and_never_as_values(evaluator, express
         SLOW,
         LARGE,
         LARGE + ".replace('a', record.s)",
-        "record.l.map(a, record.s.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb')).size()",
+        "record.l.map(a, record.l.map(b, record.s.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'))).size()",
         "record.l.map(a, record.l).map(x, x.map(y, x.map(z, x))).size()",
         "'%s'.format([record.l.map(a, record.l.map(b, record.l))]).size()",
         "cel.bind(a, record.s + record.s, cel.bind(b, a.replace('a', a), b.replace('a', b))).size()",
