@@ -9,7 +9,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from trunkline.sdk.simulator import bearer
+from trunkline.sdk.simulator import bearer, query_without
 from trunkline.sdk.simulator_gate import PAGE_FAULT, AnyRequest
 from trunkline.sdk.simulator_oauth import Grant
 from trunkline_connectors.hubspot.simulator_crm import Body, Crm, kind_of
@@ -45,11 +45,9 @@ def crm_routes(crm: Crm, mount: str) -> list[HTTPRouteHandler]:
         names = _asked_properties(request)
         after = str(query.get("after") or "")
         limit = str(query.get("limit") or "")
-        kept = [(k, v) for k, v in query.multi_items() if k != "after"]
         path = f"{mount}{request.scope['path'].rstrip('/')}"
-        link = (
-            f"{request.url.scheme}://{request.url.netloc}{path}?{urlencode([*kept, ('after', '')])}{{after}}"
-        )
+        kept = urlencode([*query_without(request, "after"), ("after", "")])
+        link = f"{request.url.scheme}://{request.url.netloc}{path}?{kept}{{after}}"
         archived = _flag(request)
 
         def read(start: str) -> Body:

@@ -1,13 +1,14 @@
 """HTTP of the simulated Zendesk: reading. Every path also answers with .json at its end."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from trunkline.sdk.simulator import basic, bearer
+from trunkline.sdk.simulator import basic, bearer, query_without
 from trunkline.sdk.simulator_gate import HOST, AnyRequest
 from trunkline.sdk.simulator_oauth import Grant
 from trunkline.sdk.simulator_store import SimulatedObject
@@ -209,11 +210,11 @@ def search_routes(desk: Desk, door: Door) -> list[HTTPRouteHandler]:
         shown = finder.page(found, number, max(1, size))
         more = number * size < min(len(found), finder.SEARCH_LIMIT)
         path = f"{door.origin(grant)}/api/v2/search.json"
-        kept = "&".join(f"{k}={v}" for k, v in query.multi_items() if k != "page")
+        following = urlencode([*query_without(request, "page"), ("page", str(number + 1))])
         body: Body = {
             "results": [finder.result(desk, grant.account, kind, item) for kind, item in shown],
             "facets": None,
-            "next_page": f"{path}?{kept}&page={number + 1}" if more else None,
+            "next_page": f"{path}?{following}" if more else None,
             "previous_page": None,
             "count": len(found),
         }

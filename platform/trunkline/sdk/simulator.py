@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Litestar, MediaType, Response
@@ -235,6 +236,12 @@ def _respond(reply: Reply) -> Response[Any]:
         headers=reply.headers,
         media_type=media,
     )
+
+
+def query_without(request: AnyRequest, name: str) -> list[tuple[str, str]]:
+    """What an address asks for besides `name`, in its own order (which `multi_items` does not keep)."""
+    asked = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return [(key, value) for key, value in asked if key != name]
 
 
 def bearer(request: AnyRequest) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import HttpMethod, Response, route
@@ -21,7 +22,16 @@ from litestar.params import FromPath
 from trunkline.runs.moments import parse_moment
 from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
 from trunkline.sdk.manifest import Deletions, Field, Incremental, Manifest, Read, StreamSpec, point
-from trunkline.sdk.simulator import Account, ObjectType, RefusedError, Simulator, basic, bearer, token_form
+from trunkline.sdk.simulator import (
+    Account,
+    ObjectType,
+    RefusedError,
+    Simulator,
+    basic,
+    bearer,
+    query_without,
+    token_form,
+)
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_faults import RateWindow
 from trunkline.sdk.simulator_fixture_writes import FixtureWrites
@@ -391,9 +401,7 @@ class FixtureSimulator(Simulator):
             _put(body, pointer, more)
 
     def _address(self, request: AnyRequest, path: str, at: int) -> str:
-        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "_at"]
-        query = "&".join(f"{name}={value}" for name, value in [*kept, ("_at", str(at))])
-        return f"{path}?{query}"
+        return f"{path}?{urlencode([*query_without(request, '_at'), ('_at', str(at))])}"
 
 
 def _listed_fields(spec: StreamSpec) -> dict[str, Any]:
