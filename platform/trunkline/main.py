@@ -185,15 +185,18 @@ def sandbox_app(settings: Settings) -> Any:
 
 def _of_partners(settings: Settings, clients: Callable[[str], list[Any]]) -> list[Any]:
     """Simulators out of the folders that the settings name: in this process, never in the platform's."""
-    import os
-    from pathlib import Path
-
     from trunkline.kit.package import open_package
     from trunkline.sdk.simulator_clock import wall_now
 
-    folders = [Path(one) for one in settings.sandbox_connectors.split(os.pathsep) if one]
-    packages = [open_package(folder) for folder in folders]
+    packages = [open_package(folder) for folder in settings.sandbox_folders]
     return [one.simulator()(clients=clients(one.manifest.name), now=wall_now) for one in packages]
+
+
+def _simulated(settings: Settings) -> list[Any]:
+    """Manifests of those folders, as data."""
+    from trunkline.sdk.manifest import load_manifest
+
+    return [load_manifest(folder / "manifest.toml") for folder in settings.sandbox_folders]
 
 
 def product_app(settings: Settings) -> Any:
@@ -225,7 +228,7 @@ async def seed_demo(settings: Settings) -> Sequence[Doorway]:
             secret.api_key, _ = await directory.create_api_key("Acme Desk (demo product)")
             keep(settings, secret)
         async with services.db.tenant(OPERATOR) as session:
-            for manifest in services.connectors.all():
+            for manifest in (*services.connectors.all(), *_simulated(settings)):
                 if any(isinstance(way, OAuth2) for way in manifest.ways):
                     await services.connections.register_oauth_client(
                         session, OPERATOR, manifest.name, client_id=CLIENT_ID, secret=secret.client_secret

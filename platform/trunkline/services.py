@@ -31,6 +31,7 @@ from trunkline.kernel.egress import Egress
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.packages.jobs import Settling, examine_connector
+from trunkline.packages.moving import Mover
 from trunkline.packages.service import EXAMINE, SETTLE, PackageService
 from trunkline.packages.shelf import PackageShelf
 from trunkline.readers.daily import DailyChangesReader
@@ -116,6 +117,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     applier: Applier
     replays: ReplayService
     packages: PackageService
+    moves: Mover
     actions: ActionService
 
     async def start(self) -> None:
@@ -262,6 +264,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
         applier=applier,
         replays=ReplayService(db, vault, connectors, applier, work),
         packages=PackageService(db, connectors, work),
+        moves=Mover(db, connectors, connections, runs, work),
         actions=ActionService(db, vault, connectors, work, Runner(db, vault, provider, connections)),
     )
 

@@ -88,7 +88,9 @@ WORDS: dict[Action, str] = {
     "webhooks.manage": "Register webhook endpoints, see what was sent to them, have it sent again",
     "audit.export": "Download the organisation's activity; see the addresses from which members acted",
     "console.view": "See every tenant's health, issues, runs and pending work; no record, no personal data",
-    "console.act": "Make and revoke API keys; start a tenant's sync, with a reason",
+    "console.act": (
+        "Make and revoke API keys; register our apps at providers; start a tenant's sync, with a reason"
+    ),
     "console.people": "See personal data in the console: who did what, by name; download audit logs",
     "packages.manage": "Take in partners' connectors, approve them for tenants, withdraw and restore them",
     "replays.request": "Ask for a replay of what a tenant received, with a reason",

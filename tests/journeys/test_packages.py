@@ -60,8 +60,12 @@ async def test_from_the_scaffold_to_a_withdrawal(
     await check(staff)
     await shoot(staff, "packages-empty")
 
-    # what is no package is refused in words, on the same page
+    # what is too large is said before it is sent, what is no package in words, on the same page
     bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"x" * (5 * 1024 * 1024))
+    await staff.get_by_label("Package").set_input_files(bad)
+    said = await staff.get_by_label("Package").evaluate("field => field.validationMessage")
+    assert "larger than 4 MB" in said
     bad.write_bytes(b"no zip")
     await staff.get_by_label("Package").set_input_files(bad)
     await staff.get_by_label("Partner", exact=True).fill("Roadrunner Ltd")

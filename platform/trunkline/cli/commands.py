@@ -58,18 +58,42 @@ def build(composition: "Composition") -> click.Group:
     return cli
 
 
+_CONNECTORS = click.option(
+    "--connector",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A partner's connector to simulate too; can be given several times.",
+)
+
+
+def _simulating(settings: Settings, folders: tuple[Path, ...]) -> Settings:
+    """Raises Failure for a folder without a manifest that can be read."""
+    from trunkline.sdk.manifest import ManifestError, load_manifest
+
+    try:
+        for folder in folders:
+            load_manifest(folder / "manifest.toml")
+    except ManifestError as error:
+        raise Failure(f"The sandbox cannot simulate a connector: {error}") from error
+    more = [settings.sandbox_connectors, *(str(folder.absolute()) for folder in folders)]
+    return msgspec.structs.replace(settings, sandbox_connectors=os.pathsep.join(filter(None, more)))
+
+
 def _add_up(cli: click.Group, composition: "Composition") -> None:
     @cli.command(
         epilog="""\b
 Examples:
   trunkline up                    what you would run yourself
   trunkline up --demo             with a sandbox and demo data, to look around
-  trunkline up --demo --reset     the same, from the beginning"""
+  trunkline up --demo --reset     the same, from the beginning
+  trunkline up --demo --connector ./acme    with a connector of yours at the sandbox too"""
     )
     @click.option("--demo", is_flag=True, help="Also a sandbox CRM, a demo product page and demo data.")
     @click.option("--reset", "start_over", is_flag=True, help="Delete the embedded data first; asks.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
-    def up(demo: bool, start_over: bool, yes: bool) -> None:
+    @_CONNECTORS
+    def up(demo: bool, start_over: bool, yes: bool, folders: tuple[Path, ...]) -> None:
         """Run everything on this machine until Ctrl-C.
 
         Starts PostgreSQL and Valkey (unless TRUNKLINE_DATABASE_URL and TRUNKLINE_VALKEY_URL name servers of
@@ -77,7 +101,9 @@ Examples:
         """
         from trunkline.cli.up import Up, reset
 
-        settings = Settings.load()
+        if folders and not demo:
+            raise Failure("A connector is simulated by the sandbox: add --demo.")
+        settings = _simulating(Settings.load(), folders)
         if start_over:
             reset(settings, (lambda _: True) if yes else lambda text: click.confirm(text, abort=True))
         Up(composition, settings, demo=demo).run()
@@ -109,13 +135,7 @@ def _add_processes(cli: click.Group, composition: "Composition") -> None:
         run_until_signal(lambda stop: composition.run_worker(settings, stop))
 
     @cli.command()
-    @click.option(
-        "--connector",
-        "folders",
-        multiple=True,
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="A partner's connector to simulate too; can be given several times.",
-    )
+    @_CONNECTORS
     def sandbox(folders: tuple[Path, ...]) -> None:
         """Serve simulated providers, and a product that embeds Trunkline."""
         from trunkline.cli.serving import bind, serve
@@ -123,10 +143,7 @@ def _add_processes(cli: click.Group, composition: "Composition") -> None:
         from trunkline.kit.package import NoSimulatorError
         from trunkline.sdk.manifest import ManifestError
 
-        settings = Settings.load()
-        if folders:
-            more = os.pathsep.join([settings.sandbox_connectors, *map(str, folders)])
-            settings = msgspec.structs.replace(settings, sandbox_connectors=more)
+        settings = _simulating(Settings.load(), folders)
         logs.configure(settings, "sandbox")
         try:
             provided = composition.sandbox_app(settings)

@@ -52,6 +52,17 @@ def _packages(composition: "Composition", given: Sequence[str], *, whole: bool) 
         raise Failure(f"{error} Run `trunkline connector check` on it for the line.") from error
 
 
+def _left_over(folder: Path) -> list[str]:
+    from trunkline.sdk.fixture_files import leftovers
+    from trunkline.sdk.manifest import ManifestError, load_manifest
+
+    try:
+        manifest = load_manifest(folder / "manifest.toml")
+    except ManifestError:
+        return []
+    return leftovers(folder / "fixtures", [spec.name for spec in manifest.streams])
+
+
 def _folder(given: str) -> Path:
     folder = Path(given)
     if not (folder / "manifest.toml").is_file():
@@ -83,6 +94,7 @@ def _add_making(connector: click.Group, composition: "Composition") -> None:
         """Make the package that is handed in: one archive, the same bytes of the same files."""
         from trunkline.packages.archive import ArchiveError
         from trunkline.packages.archive import pack as packed
+        from trunkline.sdk.fixture_files import leftovers
         from trunkline.sdk.manifest import ManifestError, load_manifest
 
         home = _folder(str(folder)).resolve()
@@ -94,10 +106,8 @@ def _add_making(connector: click.Group, composition: "Composition") -> None:
         into.mkdir(parents=True, exist_ok=True)
         target = into / f"{manifest.name}-{manifest.version}.zip"
         target.write_bytes(raw)
-        known = {spec.name for spec in manifest.streams} | {"accounts"}
-        for path in sorted((home / "fixtures").glob("*.json")):
-            if path.stem not in known:
-                click.echo(f"fixtures/{path.name} belongs to no stream; it is packed all the same.")
+        for name in leftovers(home / "fixtures", [spec.name for spec in manifest.streams]):
+            click.echo(f"fixtures/{name} belongs to no stream; it is packed all the same.")
         click.echo(f"{target}: {len(raw):,} bytes, SHA-256 {hashlib.sha256(raw).hexdigest()}")
 
     @connector.command()
@@ -155,6 +165,11 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
         findings = [finding for folder in folders for finding in find(folder.resolve())]
         for finding in findings:
             click.echo(str(finding))
+        for folder in folders:
+            for name in _left_over(folder):
+                click.echo(
+                    f"{folder / 'fixtures' / name} belongs to no stream; delete it, or call it as its stream."
+                )
         if findings:
             raise click.exceptions.Exit(1)
         click.echo(f"{len(folders)} manifest{'' if len(folders) == 1 else 's'} without a finding.")

@@ -132,6 +132,7 @@ class Up:
             "TRUNKLINE_VALKEY_URL": settings.valkey_url,
             "TRUNKLINE_SANDBOX_URL": settings.sandbox_url,
             "TRUNKLINE_PRODUCT_URL": settings.product_url,
+            "TRUNKLINE_SANDBOX_CONNECTORS": settings.sandbox_connectors,
             "TRUNKLINE_SHUTDOWN_SECONDS": str(min(settings.shutdown_seconds, 2)),
         }
         for name in names:

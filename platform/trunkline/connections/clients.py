@@ -64,9 +64,13 @@ class OAuthClients:
         )
 
     async def own(self, session: AsyncSession, tenant_id: UUID) -> Mapping[str, OwnClient]:
-        """The tenant's own clients by connector. Nothing here opens a secret."""
+        """The tenant's own clients by connector, or the OPERATOR's. Nothing here opens a secret."""
         rows = await repository.clients(session, tenant_id)
-        used = await repository.clients_in_use(session, tenant_id)
+        if tenant_id == OPERATOR:  # every tenant's connections may rest on the operator's
+            async with self._db.system() as system:
+                used = await repository.clients_in_use_by_all(system)
+        else:
+            used = await repository.clients_in_use(session, tenant_id)
         return {
             row.connector: OwnClient(row.connector, row.client_id, row.created_at, used.get(row.id, 0))
             for row in rows
@@ -81,8 +85,10 @@ class OAuthClients:
         *,
         client_id: str,
         secret: str,
+        reason: str | None = None,
     ) -> None:
-        """The tenant's own client from now on, for new connections; a secret can be replaced at any time.
+        """The tenant's own client from now on, for new connections; a secret can be replaced at any time. Of
+        OPERATOR: everybody's who has none of their own.
 
         BadInputError (client_id, secret); ConflictError for another client id while connections rest on the
         old one, for their tokens are good with that one only.
@@ -106,13 +112,19 @@ class OAuthClients:
             "oauth_client",
             connector,
             {"connector": connector},
+            reason,
             before=None if before is None else {"client_id": before.client_id},
             after={"client_id": client_id},
             tenant_id=tenant_id,
         )
 
     async def remove(
-        self, session: AsyncSession, tenant_id: UUID, principal: Principal, connector: str
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        principal: Principal,
+        connector: str,
+        reason: str | None = None,
     ) -> None:
         """NotFoundError; ConflictError while connections rest on it, whose grants could not be ended then."""
         before = (await self.own(session, tenant_id)).get(connector)
@@ -127,6 +139,7 @@ class OAuthClients:
             "oauth_client",
             connector,
             {"connector": connector},
+            reason,
             before={"client_id": before.client_id},
             tenant_id=tenant_id,
         )

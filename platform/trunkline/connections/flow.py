@@ -32,7 +32,7 @@ from trunkline.kernel.errors import ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
-from trunkline.sdk.credentials import VALUES, WAY, values_of, way_of
+from trunkline.sdk.credentials import GIVEN, VALUES, WAY, values_of, way_of
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.manifest import Auth, Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
@@ -384,7 +384,8 @@ class AuthorizationFlow:
                 connection.oauth_client_tenant, connection.oauth_client_id = client.tenant_id, client.id
                 connection.account_id, connection.account_label = account.id, account.label
                 connection.scopes, connection.last_call_at = scopes, now()
-                connection.config = {**connection.config, VALUES: values, WAY: way.key}
+                kept = {key: value for key, value in connection.config.items() if key != GIVEN}
+                connection.config = {**kept, VALUES: values, WAY: way.key}
                 if found.purpose == "reconnect":
                     await self.restore(session, connection, principal)
                 else:

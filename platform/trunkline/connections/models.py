@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
+from trunkline.sdk.credentials import GIVEN
 from trunkline.sdk.registry import spoken
 
 _KEYS = ["data_keys.tenant_id", "data_keys.version"]
@@ -74,6 +75,13 @@ class Connection(TenantTable, Base):
     def spoken(self) -> str:
         """What `Connectors.get` takes: the connector, in the version that the connection keeps."""
         return spoken(self.connector, self.connector_version)
+
+    @property
+    def granted(self) -> str:
+        """As `spoken`, of the version that its credential was given to. Another after a move by hand, until
+        access is given anew: nothing else may be done with that credential.
+        """
+        return spoken(self.connector, self.config.get(GIVEN, self.connector_version))
 
 
 class Credential(TenantTable, Base):

@@ -334,6 +334,16 @@ async def clients_in_use(session: AsyncSession, tenant_id: UUID) -> dict[UUID, i
     return {row[0]: row[1] for row in rows}
 
 
+async def clients_in_use_by_all(system: AsyncSession) -> dict[UUID, int]:
+    """System: how many connections, of all tenants, rest on each client."""
+    rows = await system.execute(
+        select(Connection.oauth_client_id, func.count(Connection.id))
+        .where(Connection.state != "disconnected", Connection.account_id.is_not(None))
+        .group_by(Connection.oauth_client_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def remove_client(session: AsyncSession, tenant_id: UUID, connector: str) -> None:
     await session.execute(
         delete(OAuthClient).where(OAuthClient.tenant_id == tenant_id, OAuthClient.connector == connector)

@@ -20,11 +20,12 @@ from trunkline.connections.schemas import AccessToken, Begun, Finished, FormView
 from trunkline.connections.tokens import TokenKeeper
 from trunkline.connections.unconfirmed import Unconfirmed
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import Database
+from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.sdk.credentials import GIVEN
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
@@ -35,6 +36,8 @@ __all__ = ["CONFIRM_SECONDS", "WITHDRAWN", "ConnectionService"]
 
 WITHDRAWN: Final = "connector_withdrawn"
 """Cause of a pause that a withdrawn version of its connector brought."""
+MOVED: Final = "connector_moved"
+"""Why access must be given anew after a move to another version of its connector."""
 
 
 class ConnectionService:
@@ -292,6 +295,44 @@ class ConnectionService:
         await journal.audited(session, principal, "resumed", connection, before=before, after=after)
         await self._events.reconnected(session, connection)
 
+    async def speak(
+        self,
+        session: AsyncSession,
+        connection: Connection,
+        version: str,
+        principal: Principal,
+        reason: str,
+        *,
+        reconnect: bool,
+    ) -> None:
+        """Another version of its connector from now on. `connection`: locked; `reconnect`: its access is not
+        used for that before it is given anew, but good again for the version that it was given to.
+        """
+        before, connection.connector_version = connection.connector_version, version
+        given = connection.config.get(GIVEN)
+        back = connection.state == "reconnect_required" and connection.cause == MOVED and not reconnect
+        if given is None and reconnect and connection.state != "reconnect_required":
+            connection.config = {**connection.config, GIVEN: before}
+        elif back:
+            connection.config = {key: value for key, value in connection.config.items() if key != GIVEN}
+            self._set(connection, "active", None)
+        await session.flush()
+        await journal.audited(
+            session,
+            principal,
+            "moved",
+            connection,
+            reason=reason,
+            before={"version": before},
+            after={"version": version},
+        )
+        await self._events.stopped(session, connection)
+        if reconnect:
+            await self._tokens.require_reconnect(session, connection.tenant_id, connection.id, MOVED)
+        elif connection.state == "active":
+            await journal.solved(session, connection.tenant_id, connection.id)
+            await self._events.reconnected(session, connection)
+
     async def disconnect(
         self,
         session: AsyncSession,
@@ -373,6 +414,28 @@ class ConnectionService:
     ) -> None:
         """Back to the operator's. Raises NotFoundError, ConflictError while connections rest on it."""
         await self._clients.remove(session, tenant_id, principal, connector)
+
+    async def bring_operator_client(
+        self,
+        session: AsyncSession,
+        principal: Principal,
+        connector: str,
+        *,
+        client_id: str,
+        secret: str,
+        reason: str,
+    ) -> None:
+        """For every tenant's new connections; `session`: OPERATOR's. Raises as `bring_oauth_client` does."""
+        await self._connectors.find(connector)
+        await self._clients.bring(
+            session, OPERATOR, principal, connector, client_id=client_id, secret=secret, reason=reason
+        )
+
+    async def remove_operator_client(
+        self, session: AsyncSession, principal: Principal, connector: str, reason: str
+    ) -> None:
+        """No new connections by a sign-in but through tenants' own. Raises as `remove_oauth_client` does."""
+        await self._clients.remove(session, OPERATOR, principal, connector, reason)
 
     async def register_oauth_client(
         self, session: AsyncSession, tenant_id: UUID, connector: str, *, client_id: str, secret: str

@@ -124,7 +124,7 @@ class TokenKeeper:
         held = await repository.credential(session, *place, locked=True)
         if held is None:
             return "nothing_held"
-        manifest = await self._connectors.find(connection.spoken)
+        manifest = await self._connectors.find(connection.granted)
         client = await self._clients.of_connection(connection)
         async with self._db.system() as system:
             shared = await repository.grant_is_shared(

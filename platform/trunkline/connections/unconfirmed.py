@@ -17,7 +17,7 @@ from trunkline.connections.schemas import Client, Tokens
 from trunkline.connections.tokens import TokenKeeper
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
-from trunkline.sdk.credentials import VALUES, values_of, way_of
+from trunkline.sdk.credentials import GIVEN, VALUES, values_of, way_of
 from trunkline.sdk.manifest import OAuth2
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
@@ -101,7 +101,8 @@ class Unconfirmed:
         connection.oauth_client_id = held.oauth_client_id
         connection.scopes, connection.last_call_at = held.scopes, now()
         values = connection.config.get(_VALUES, connection.config.get(VALUES, {}))
-        connection.config = {**_without(connection.config), VALUES: values}
+        kept = {name: value for name, value in _without(connection.config).items() if name != GIVEN}
+        connection.config = {**kept, VALUES: values}
         await repository.remove_unconfirmed(session, connection.tenant_id, connection.id)
         return True
 

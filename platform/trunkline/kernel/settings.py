@@ -93,6 +93,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
     @property
+    def sandbox_folders(self) -> list[Path]:
+        return [Path(one) for one in self.sandbox_connectors.split(os.pathsep) if one]
+
+    @property
     def secure(self) -> bool:
         """Whether cookies may carry Secure and the __Host- prefix."""
         return self.origin.startswith("https://")

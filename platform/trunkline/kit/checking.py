@@ -11,6 +11,7 @@ import msgspec
 
 from trunkline.kernel.egress import EgressRefusedError, admits, host_of
 from trunkline.kit.checking_actions import check_actions
+from trunkline.kit.checking_webhooks import check_webhooks
 from trunkline.kit.places import line_of
 from trunkline.recipes.definition import SourceField, validate
 from trunkline.recipes.errors import did_you_mean
@@ -69,7 +70,9 @@ def _all(manifest: Manifest, folder: Path, today: date) -> Iterator[Problem]:
     yield from _names(manifest, folder)
     yield from _access(manifest)
     yield from _streams(manifest)
-    yield from check_actions(manifest, set.union(*(_values(manifest, way) for way in manifest.ways)))
+    values = set.union(*(_values(manifest, way) for way in manifest.ways))
+    yield from check_actions(manifest, values)
+    yield from check_webhooks(manifest, values)
     yield from _limits(manifest)
     yield from _recipes(manifest)
     yield from _dates(manifest, today)
@@ -277,9 +280,9 @@ def _unreadable(path: Path, message: str) -> Finding:
     """The place out of tomllib's or msgspec's own words."""
     text = path.read_text("utf-8", errors="replace") if path.exists() else ""
     message = message.removeprefix(f"{path}: ")
-    if found := re.search(r"\(at line (\d+)", message):
-        return Finding(path, int(found[1]), message)
-    where = re.search(r"`\$\.?([^`]*)`", message)
+    if found := re.search(r"\(at line (\d+)|^line (\d+) ", message):
+        return Finding(path, int(found[1] or found[2]), message)
+    where = re.search(r"`\$\.?([^`]*)`", message) or re.match(r"([a-z_]\w*(?:\[\d+\])?[^ :]*)[ :]", message)
     line = line_of(text, where[1] if where else "")
     suggestion = ""
     if unknown := re.search(r"unknown field `([^`]+)`", message):

@@ -13,7 +13,7 @@ import msgspec
 
 from trunkline.kit.checking import Finding, check
 from trunkline.kit.package import NoSimulatorError, Package
-from trunkline.kit.suite import Result, run
+from trunkline.kit.suite import Result, many, run
 from trunkline.sdk.quality import Graded, Judged, Standing
 
 LOOKED_DAYS: Final = 365
@@ -87,7 +87,7 @@ def _explained(evidence: Evidence) -> str | None:
 
 def _failures(evidence: Evidence) -> str | None:
     count = len(evidence.package.manifest.failures)
-    return f"{count} signs" if count else None
+    return many(count, "sign") if count else None
 
 
 def _actions(evidence: Evidence) -> str | None:
@@ -102,7 +102,7 @@ def _checked(evidence: Evidence) -> str | None:
 
 def _fixtures(evidence: Evidence) -> str | None:
     found = sorted(evidence.package.fixtures.glob("*.json"))
-    return f"{len(found)} files" if found else None
+    return many(len(found), "file") if found else None
 
 
 RULES: Final = (
@@ -121,11 +121,29 @@ RULES: Final = (
     GradeRule("malformed_answers", "silver", "Broken answers lose nothing"),
     GradeRule("expired_token", "silver", "Tokens are renewed"),
     GradeRule("recipes", "silver", "Recipes are suggested", _recipes, "Suggest one for a stream."),
-    GradeRule("explained", "silver", "Every permission is explained", _explained),
+    GradeRule(
+        "explained",
+        "silver",
+        "Every permission is explained",
+        _explained,
+        "Say in `scope_words` what each permission lets us do.",
+    ),
     GradeRule("discover", "gold", "Own fields are found"),
     GradeRule("api_version", "gold", "The API's version is known", _api, "Fill in [api] with its source."),
-    GradeRule("failures", "gold", "The provider's own errors are understood", _failures),
-    GradeRule("correlation", "gold", "The provider can find a failed request", _correlation),
+    GradeRule(
+        "failures",
+        "gold",
+        "The provider's own errors are understood",
+        _failures,
+        "Declare [[failures]]: the signs in its error answers.",
+    ),
+    GradeRule(
+        "correlation",
+        "gold",
+        "The provider can find a failed request",
+        _correlation,
+        "Give `correlation`, the pointer to a request's id in an error answer.",
+    ),
     GradeRule("signatures", "gold", "Deliveries are proven"),
     GradeRule("webhooks", "gold", "Events are taken in", _webhooks, "Declare [webhooks], or say why not."),
     GradeRule(
@@ -135,9 +153,27 @@ RULES: Final = (
         _fixtures,
         "Capture fixtures, or name the test.",
     ),
-    GradeRule("api_lasts", "platinum", "The API's version lasts for half a year", _api_lasts),
-    GradeRule("judged", "platinum", "The provider's own client is satisfied by the simulator", _declared),
-    GradeRule("live", "platinum", "It was proven on a real account", _declared),
+    GradeRule(
+        "api_lasts",
+        "platinum",
+        "The API's version lasts for half a year",
+        _api_lasts,
+        "Give [api] `ends`; or `no_end_announced`, the day on which you last read `source` for one.",
+    ),
+    GradeRule(
+        "judged",
+        "platinum",
+        "The provider's own client is satisfied by the simulator",
+        _declared,
+        "Name the test under [quality.done].",
+    ),
+    GradeRule(
+        "live",
+        "platinum",
+        "It was proven on a real account",
+        _declared,
+        "Say under [quality.done] when, and on what account.",
+    ),
     GradeRule("actions", "platinum", "It acts, without doing anything twice", _actions, "Declare an action."),
 )
 

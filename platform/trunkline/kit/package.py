@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -10,10 +11,11 @@ from types import ModuleType
 import msgspec
 
 from trunkline.kit.harness import MakesSimulator
+from trunkline.sdk.fixture_files import FixtureError
 from trunkline.sdk.manifest import Manifest, load_manifest
 from trunkline.sdk.simulator import Simulator
 from trunkline.sdk.simulator_clock import Now
-from trunkline.sdk.simulator_fixtures import FixtureError, FixtureSimulator
+from trunkline.sdk.simulator_fixtures import FixtureSimulator
 from trunkline.sdk.simulator_oauth import OAuthClient
 
 
@@ -56,8 +58,20 @@ class Package(msgspec.Struct, frozen=True):
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[spec.name]
+            raise NoSimulatorError(f"{path}:{_line(path, error)}: {type(error).__name__}: {error}") from error
         return module
+
+
+def _line(path: Path, error: Exception) -> int:
+    """Where in that file it went wrong."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno or 1
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == str(path)), 1)
 
 
 def open_package(folder: Path) -> Package:

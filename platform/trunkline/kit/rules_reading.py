@@ -2,7 +2,7 @@
 
 from trunkline.kit.copying import Copy
 from trunkline.kit.harness import Harness
-from trunkline.kit.suite import ONE_PAGE, Bench, ExemptError, FailedError, compare, must, rule, truth_of
+from trunkline.kit.suite import ONE_PAGE, Bench, ExemptError, FailedError, compare, many, must, rule, truth_of
 from trunkline.sdk.manifest import StreamSpec, point
 from trunkline.sdk.simulator import Account, Simulator
 
@@ -31,7 +31,7 @@ async def identify(bench: Bench) -> str:
         again = await connected.provider.account(target.tenant_id, target.connection_id)
         must(again.id == found.id, f"{account.name} is {found.id} at first and {again.id} later.")
         must(found.label, f"{account.name} has no label for people.")
-    return f"{len(seen)} accounts: {', '.join(list(seen)[:3])}"
+    return f"{many(len(seen), 'account')}: {', '.join(list(seen)[:3])}"
 
 
 @rule("discover", "An account's own fields are listed")
@@ -46,7 +46,7 @@ async def discover(bench: Bench) -> str:
         fields = await connected.provider.discover(target.tenant_id, target.connection_id, spec.name)
         must(fields, f"{spec.name}: no field was found.")
         found += len(fields)
-    return f"{found} fields of {len(streams)} streams"
+    return f"{many(found, 'field')} of {many(len(streams), 'stream')}"
 
 
 @rule("read", "Each stream gives records, with the fields that it promises")
@@ -63,8 +63,7 @@ async def read(bench: Bench) -> str:
         names = {name for values in given if isinstance(values, dict) for name in values}
         missing += [f"{spec.name}.{name}" for name in spec.field_names if given and name not in names]
     must(not missing, f"no record has {', '.join(missing[:8])}.")
-    count = len(bench.manifest.streams)
-    return "1 stream" if count == 1 else f"{count} streams"
+    return many(len(bench.manifest.streams), "stream")
 
 
 @rule("page_to_the_end", "Every record is listed once, from the first page to the last")
@@ -77,7 +76,7 @@ async def page_to_the_end(bench: Bench) -> str:
             await copy.run()
             compare(spec, copy, truth_of(harness, account, spec), "after the first pass")
             several = several or copy.pages > 1
-            said.append(f"{spec.name} {len(copy.records)} in {copy.pages} pages")
+            said.append(f"{spec.name} {len(copy.records)} in {many(copy.pages, 'page')}")
         if several:
             return "; ".join(said)
     raise FailedError(ONE_PAGE)
@@ -176,7 +175,10 @@ async def empty_account(bench: Bench) -> str:
             continue
         copy = Copy(harness, connected, spec)
         await copy.run()
-        must(truth is None or not copy.records, f"{spec.name}: {len(copy.records)} records out of nothing.")
+        must(
+            truth is None or not copy.records,
+            f"{spec.name}: {many(len(copy.records), 'record')} out of nothing.",
+        )
         harness.clock.pass_(600)
         await copy.run()
     return account.name

@@ -136,6 +136,11 @@ async def _tried(one: Rule, bench: Bench) -> tuple[State, str]:
         return "failed", f"{type(error).__name__}: {error}"
 
 
+def many(count: int, noun: str) -> str:
+    """1 stream, 2 streams."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def must(holds: object, message: str) -> None:
     if not holds:
         raise FailedError(message)
@@ -153,6 +158,6 @@ def compare(spec: StreamSpec, copy: Copy, truth: frozenset[str] | None, when: st
     lost, extra = sorted(truth - held), sorted(held - truth)
     must(
         held == truth,
-        f"{spec.name}: {when} {len(held)} records are held and {len(truth)} are there; "
+        f"{spec.name}: {when} {many(len(held), 'record')} held, {len(truth)} there; "
         f"missing {lost[:5]}, too many {extra[:5]}.",
     )

@@ -77,11 +77,11 @@ def _ways(old: Manifest, new: Manifest) -> Iterator[str]:
         before, after = known[key], given[key]
         for scope in sorted(set(after.scopes) - set(before.scopes)):
             yield f'It asks for the scope "{scope}".'
-        if _bare(before) != _bare(after):
+        if bare(before) != bare(after):
             yield f"Access is given otherwise than before ({after.label or after.key or 'the usual way'})."
 
 
-def _bare(way: Auth) -> Auth:
+def bare(way: Auth) -> Auth:
     """Without words for people, and without scopes, which are told one by one."""
     inputs = tuple(
         msgspec.structs.replace(one, label="", help="", example="", options=tuple(_wordless(one.options)))

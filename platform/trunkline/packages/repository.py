@@ -95,6 +95,12 @@ _IN_USE = text("""
     FROM connections WHERE NOT (state = 'pending' AND account_id IS NULL)
     GROUP BY 1, 2, 3
 """)
+_ELSEWHERE = text("""
+    SELECT tenant_id, id, name, connector_version AS version, state FROM connections
+    WHERE connector = :connector AND connector_version <> :version
+      AND state NOT IN ('pending', 'disconnected')
+    ORDER BY connector_version, tenant_id, id LIMIT :limit
+""")
 
 
 async def everything(session: AsyncSession) -> list[Kept]:
@@ -183,6 +189,22 @@ class InUse(msgspec.Struct, frozen=True):
     """None: one of ours."""
     ended: bool
     count: int
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """A connection that speaks another version."""
+
+    tenant_id: UUID
+    id: UUID
+    name: str
+    version: str
+    state: str
+
+
+async def elsewhere(session: AsyncSession, connector: str, version: str, limit: int) -> list[Elsewhere]:
+    """Of all tenants; the console's role."""
+    values = {"connector": connector, "version": version, "limit": limit}
+    return [Elsewhere(*row) for row in await session.execute(_ELSEWHERE, values)]
 
 
 async def in_use(session: AsyncSession) -> list[InUse]:

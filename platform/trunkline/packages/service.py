@@ -18,6 +18,7 @@ from trunkline.packages import repository
 from trunkline.packages.archive import Archive, ArchiveError, read
 from trunkline.packages.claims import Claimed, check_claims
 from trunkline.packages.repository import Kept
+from trunkline.packages.shelf import manifest_of
 from trunkline.sdk.manifest import Manifest, ManifestError, read_manifest
 from trunkline.sdk.registry import Connectors, version_key
 from trunkline.work.queue import WorkQueue
@@ -78,7 +79,8 @@ class PackageService:
             await repository.hold(session)
             kept = await repository.everything(session)
             own = [Claimed(one, None) for one in self._connectors.own()]
-            check_claims(manifest, partner, own + [Claimed(_manifest(one), one.partner) for one in kept])
+            theirs = [Claimed(held, one.partner) for one in kept if (held := manifest_of(one)) is not None]
+            check_claims(manifest, partner, own + theirs)
             made = await repository.add(
                 session,
                 {
@@ -213,7 +215,3 @@ def _opened(raw: bytes) -> tuple[Archive, Manifest]:
     except (ManifestError, ValueError) as error:
         raise ArchiveError(str(error)) from error
     return found, manifest
-
-
-def _manifest(kept: Kept) -> Manifest:
-    return read_manifest(kept.manifest.encode(), f"{kept.connector} {kept.version}")

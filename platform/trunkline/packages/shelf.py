@@ -7,11 +7,16 @@ rows: rows that are newer than it only mean that they are read once more.
 from collections import defaultdict
 from uuid import UUID
 
+import structlog
+
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.packages import repository
-from trunkline.sdk.manifest import Manifest, read_manifest
+from trunkline.packages.repository import Kept
+from trunkline.sdk.manifest import Manifest, ManifestError, read_manifest
 from trunkline.sdk.quality import Graded
 from trunkline.sdk.registry import Partners
+
+log = structlog.get_logger()
 
 
 class PackageShelf:
@@ -34,10 +39,11 @@ class PackageShelf:
         live: dict[UUID, tuple[str, str]] = {}
         for one in kept:
             place = one.connector, one.version
-            manifest = known.versions.get(one.connector, {}).get(one.version)
-            versions[one.connector][one.version] = manifest or read_manifest(
-                one.manifest.encode(), f"{one.connector} {one.version}"
-            )
+            manifest = known.versions.get(one.connector, {}).get(one.version) or manifest_of(one)
+            if manifest is None:
+                log.error("partner's connector cannot be read", connector=one.connector, version=one.version)
+                continue
+            versions[one.connector][one.version] = manifest
             if one.graded is not None:
                 grades[place] = one.graded
             if one.withdrawn_at is None:
@@ -57,3 +63,11 @@ class PackageShelf:
                 (one.connector, one.version) for one in kept if one.withdrawn_at is not None and one.pausing
             ),
         )
+
+
+def manifest_of(kept: Kept) -> Manifest | None:
+    """None: the rules have become stricter since it was taken in. Nobody can connect such a version."""
+    try:
+        return read_manifest(kept.manifest.encode(), f"{kept.connector} {kept.version}")
+    except ManifestError:
+        return None

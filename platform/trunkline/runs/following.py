@@ -1,5 +1,7 @@
 """What recipes, reviews and a connection's life mean for its streams."""
 
+from collections.abc import Collection
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -13,8 +15,12 @@ from trunkline.recipes.models import Recipe
 from trunkline.runs import asking, passes, repository
 from trunkline.runs.asking import CHECK, SYNC, sync_key
 from trunkline.runs.schemas import Trigger
+from trunkline.runs.standing import end_run
 from trunkline.runs.writes import Place
 from trunkline.work.queue import WorkQueue
+
+STREAM_GONE: Final = "stream_gone"
+"""Cause of a pause: the version of the connector that the connection speaks has no such stream."""
 
 _PACE = text("""
     SELECT paused_at, schedule_seconds FROM streams
@@ -120,6 +126,27 @@ class Following:
         """No recipe reads it any more; what is held stays."""
         if await asking.held_run(session, tenant_id, connection_id, stream):
             await asking.stop(session, self._work, tenant_id, connection_id, stream, None)
+
+    async def begin_anew(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, streams: Collection[str]
+    ) -> None:
+        """Another version of the connector reads otherwise: what was noted of where reading stands is void,
+        and the next pass reads everything. `streams`: that it has; one that was missed goes on.
+        """
+        for view in await repository.streams(session, tenant_id, connection_id):
+            place = Place(tenant_id, connection_id, view.stream)
+            await asking.cancel_active(session, tenant_id, connection_id, view.stream)
+            held = await passes.find(session, place, passes.BACKFILL)
+            if held is not None:
+                await passes.end(session, place, held.run_id)
+                await end_run(session, tenant_id, held.run_id, "cancelled", None)
+                await self._work.cancel(session, tenant_id, passes.BACKFILL, passes.work_key(place))
+            void = {"checkpoint": None, "watermark": None, "settled": None, "complete_at": None}
+            back = {"paused_at": None, "cause": None, "cause_since": None, "cause_detail": None}
+            missed = view.cause == STREAM_GONE and view.stream in streams
+            await asking.change(
+                session, tenant_id, connection_id, view.stream, **void, **(back if missed else {})
+            )
 
     async def stop_streams(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
         """The connection stops: runs are cancelled, nothing is due. Checkpoints stay for a resume."""

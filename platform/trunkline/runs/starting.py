@@ -9,13 +9,14 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
-from trunkline.health.issues import resolve_deprecated
+from trunkline.health.issues import open_issue, resolve_deprecated
 from trunkline.kernel.ids import new_id
 from trunkline.recipes import repository as recipes
 from trunkline.reviews import repository as reviews
 from trunkline.runs import gone, passes
 from trunkline.runs.attempt import STREAM, Attempt, fields_of, kept, what_is_known, with_models_of
 from trunkline.runs.checkpoint import Checkpoint, Settled, begin
+from trunkline.runs.following import STREAM_GONE
 from trunkline.runs.models import Run, Stream
 from trunkline.runs.standing import change_stream, end_run
 from trunkline.runs.writes import Place
@@ -38,8 +39,8 @@ class Idle(msgspec.Struct, frozen=True):
 async def start(
     session: AsyncSession, lease: Lease, place: Place, connectors: Connectors, work: WorkQueue
 ) -> Attempt | Idle:
-    """Takes up the queued or interrupted run, or makes a scheduled one. Raises LookupError on a stream that
-    the connector no longer has, or a model that is not declared.
+    """Takes up the queued or interrupted run, or makes a scheduled one. A stream that the connector's version
+    does not have is paused. Raises LookupError on a model that is not declared.
     """
     row = (
         await session.execute(
@@ -79,7 +80,20 @@ async def start(
     manifest = await connectors.find(spoken(connection.connector, connection.connector_version))
     spec = manifest.stream(place.stream)
     if spec is None:
-        raise LookupError(f"the connector {manifest.name} has no stream {place.stream}")
+        if row.run_id is not None:
+            await end_run(session, place.tenant_id, row.run_id, "cancelled", STREAM_GONE)
+        await change_stream(
+            session,
+            place,
+            run_id=None,
+            waiting_until=None,
+            next_due_at=None,
+            paused_at=row.moment,
+            cause=STREAM_GONE,
+            cause_since=row.moment,
+        )
+        await open_issue(session, place.tenant_id, place.connection_id, STREAM_GONE, stream=place.stream)
+        return Idle()
     with_models = await with_models_of(session, place.tenant_id, in_force)
     run_id, forced = await _run(session, lease, place, row.run_id)
     fields = fields_of(spec, in_force)

@@ -44,8 +44,10 @@ async def start_aside(
     )
     manifest = await connectors.find(spoken(*speaking.one()))
     spec = manifest.stream(place.stream)
-    if spec is None:
-        raise LookupError(f"the connector {manifest.name} has no stream {place.stream}")
+    if spec is None:  # the connection moved to a version of its connector without it
+        await passes.end(session, place, held.run_id)
+        await end_run(session, place.tenant_id, held.run_id, "cancelled", None)
+        return None
     with_models = await with_models_of(session, place.tenant_id, in_force)
     fields = fields_of(spec, in_force)
     versions = {str(recipe.recipe_id): recipe.version for recipe in in_force}

@@ -15,6 +15,9 @@ VALUES = "values"
 WAY = "way"
 """Member of it: the key of the way in which access was given; the usual one without."""
 
+GIVEN = "given"
+"""Member of it: the version of its connector that access was given to, where it speaks another."""
+
 
 def values_of(manifest: Manifest, config: Mapping[str, Any]) -> dict[str, str]:
     """What stands for placeholders in calls of a connection with that config."""

@@ -7,13 +7,18 @@ member by member, anything else is replaced, `false` takes a table or list away,
 
 from typing import Any
 
+from trunkline.sdk.bounds import check_common
+
 EACH = "each_stream"
 
 
 def spread(raw: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with nothing left to be said once."""
+    """The manifest with nothing left to be said once. ValueError where that would be too much."""
     common, streams = raw.get(EACH), raw.get("streams")
-    if not isinstance(common, dict) or not isinstance(streams, list):
+    if not isinstance(streams, list):
+        return raw
+    check_common(common, streams)
+    if not isinstance(common, dict):
         return raw
     made = [
         _merged(_named(common, stream.get("name")), stream) if isinstance(stream, dict) else stream

@@ -15,6 +15,7 @@ import msgspec
 from trunkline.kernel.egress import check_hosts
 from trunkline.sdk.actions import Action, Refusals
 from trunkline.sdk.authentication import ApiKey, Auth, Basic, ClientCredentials, Input, OAuth2
+from trunkline.sdk.bounds import check_headers, check_link, check_text, check_tree
 from trunkline.sdk.defaults import spread
 from trunkline.sdk.limits import FailureRule, Rate, RateHeaders
 from trunkline.sdk.pointers import point
@@ -211,15 +212,38 @@ def read_manifest(raw: bytes, name: str) -> Manifest:
     try:
         if len(raw) > MANIFEST_LIMIT:
             raise ManifestError(f"{name}: is larger than {MANIFEST_LIMIT} bytes.")
-        manifest = msgspec.convert(spread(tomllib.loads(raw.decode())), Manifest)
+        check_text(raw)
+        parsed = tomllib.loads(raw.decode())
+        check_tree(parsed)
+        manifest = msgspec.convert(spread(parsed), Manifest)
     except RecursionError as error:
         raise ManifestError(f"{name}: is nested too deeply.") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ManifestError(f"{name}: {error}") from error
-    except ValueError as error:  # Python converts no number of thousands of digits
-        raise ManifestError(f"{name}: holds a number that cannot be used: {error}") from error
+    except ValueError as error:
+        told = "it holds a number that cannot be used" if "integer string" in str(error) else error
+        raise ManifestError(f"{name}: {told}.") from error
     try:
         check_hosts(manifest.hosts)
     except ValueError as error:
         raise ManifestError(f"{name}: hosts: {error}.") from error
+    try:
+        _check_parts(manifest)
+    except ValueError as error:
+        raise ManifestError(f"{name}: {error}.") from error
     return manifest
+
+
+def _check_parts(manifest: Manifest) -> None:
+    """ValueError for headers and links that no manifest may have."""
+    check_headers(manifest.headers, "headers")
+    for way in manifest.ways:
+        if way.help_url is not None:
+            check_link(way.help_url, "help_url")
+        if isinstance(way, ApiKey):
+            check_headers(way.headers, "auth.headers")
+    for spec in manifest.streams:
+        for read in (*spec.lists, *spec.incrementals, *spec.deletions):
+            check_headers(read.headers, f"the headers of {spec.name}")
+    for action in manifest.actions:
+        check_headers(action.headers, f"the headers of {action.name}")

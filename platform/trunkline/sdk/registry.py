@@ -1,7 +1,9 @@
 """The connectors of this installation: those that come with it, and what staff approved of partners'.
 
 Names: "hubspot" is one of ours. "acme@1.2.0" is a version of a partner's, as a connection speaks it; "acme"
-alone stands for the newest, for words on a page. Ours answer to "hubspot@1.0.0" too, whatever the version.
+alone stands for the newest that anybody may connect (where nobody may, for the newest), for words on a page:
+what staff have not approved says nothing to customers. Ours answer to "hubspot@1.0.0" too, whatever the
+version.
 """
 
 import re
@@ -45,6 +47,15 @@ class Partners(msgspec.Struct, frozen=True):
     pausing: frozenset[tuple[str, str]] = frozenset()
     """Withdrawn, with their connections paused."""
 
+    def leading(self) -> dict[str, Manifest]:
+        """What each name alone stands for."""
+        approved = self.everybody.union(*self.tenants.values())
+        found = {}
+        for name, versions in self.versions.items():
+            among = [version for version in versions if (name, version) in approved] or list(versions)
+            found[name] = versions[max(among, key=version_key)]
+        return found
+
     def of(self, tenant_id: UUID) -> dict[str, Manifest]:
         """The newest version of each that the tenant may connect."""
         found: dict[str, Manifest] = {}
@@ -69,6 +80,7 @@ class Connectors:
         self._manifests = {manifest.name: manifest for manifest in manifests}
         self._grades = {graded.connector: graded for graded in grades}
         self._partners = Partners()
+        self._leading: Mapping[str, Manifest] = {}
         self._shelf: Shelf | None = None
 
     def use(self, shelf: Shelf) -> None:
@@ -79,6 +91,7 @@ class Connectors:
         """What is offered is right as of now. Opens its own session."""
         if self._shelf is not None and await self._shelf.counter() != self._partners.counter:
             self._partners = await self._shelf.load(self._partners)
+            self._leading = self._partners.leading()
 
     async def find(self, name: str) -> Manifest:
         """As `get`, also of a version that was taken in a moment ago. Opens its own session on a miss."""
@@ -94,11 +107,9 @@ class Connectors:
         manifest = self._manifests.get(bare)
         if manifest is not None:
             return manifest
-        versions = self._partners.versions.get(bare, {})
-        if version and version in versions:
-            return versions[version]
-        if not version and versions:
-            return versions[max(versions, key=version_key)]
+        manifest = self._partners.versions.get(bare, {}).get(version) if version else self._leading.get(bare)
+        if manifest is not None:
+            return manifest
         raise NotFoundError(f'There is no connector named "{name[:80]}".', field="connector")
 
     def own(self) -> tuple[Manifest, ...]:
@@ -110,9 +121,8 @@ class Connectors:
         return tuple(one for versions in self._partners.versions.values() for one in versions.values())
 
     def all(self) -> tuple[Manifest, ...]:
-        """Ours and the newest of each partner's, for staff and for words: not everybody may connect them."""
-        newest = (versions[max(versions, key=version_key)] for versions in self._partners.versions.values())
-        return (*self._manifests.values(), *newest)
+        """Ours and one of each partner's, for staff and for words: not everybody may connect them."""
+        return (*self._manifests.values(), *self._leading.values())
 
     def offered(self, tenant_id: UUID) -> tuple[Manifest, ...]:
         """What the tenant may connect, as of the last `refresh`."""

@@ -1,9 +1,10 @@
 """A simulator made of a manifest and of documents that were captured from the real provider: no code.
 
 `fixtures/accounts.json` lists accounts (id, name, host), `fixtures/{stream}.json` the documents of the first
-of them. What a read's templates ask for is recognised by them, and what its paginator expects is answered; so
-it plays the provider as the manifest describes it, which proves the manifest whole and its parts fitting, not
-that the description is true: for that there are the fixtures and, in the end, a real account.
+of them (`fixture_files`). What a read's templates ask for is recognised by them, and what its paginator
+expects is answered; so it plays the provider as the manifest describes it, which proves the manifest whole
+and its parts fitting, not that the description is true: for that there are the fixtures and, in the end, a
+real account.
 """
 
 import copy
@@ -21,6 +22,7 @@ from litestar.params import FromPath
 
 from trunkline.runs.moments import parse_moment
 from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
+from trunkline.sdk.fixture_files import FixtureError, accounts, documents
 from trunkline.sdk.manifest import Deletions, Field, Incremental, Manifest, Read, StreamSpec, point
 from trunkline.sdk.simulator import (
     Account,
@@ -51,10 +53,6 @@ _ANY = "/{rest:path}"
 _SEED_AGE = timedelta(days=30)
 
 
-class FixtureError(Exception):
-    """A fixture that cannot be used; the message names the file."""
-
-
 class FixtureSimulator(Simulator):
     scopes: Mapping[str, str]
     keys = True
@@ -77,8 +75,8 @@ class FixtureSimulator(Simulator):
         )
         way = manifest.auth
         self.authorize_path = _path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
-        self._accounts = _accounts(folder)
-        self._documents = {spec.name: _documents(folder, spec) for spec in manifest.streams}
+        self._accounts = accounts(folder)
+        self._documents = {spec.name: documents(folder, spec) for spec in manifest.streams}
         self._writes = FixtureWrites(self, _recognised, _matched, _put)
         super().__init__(clients=clients, seed=seed, now=now)
         rate = min(manifest.rates, key=lambda one: one.seconds, default=None)
@@ -90,9 +88,9 @@ class FixtureSimulator(Simulator):
     @staticmethod
     def check(manifest: Manifest, folder: Path) -> None:
         """Raises FixtureError."""
-        _accounts(folder)
+        accounts(folder)
         for spec in manifest.streams:
-            _documents(folder, spec)
+            documents(folder, spec)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -419,46 +417,6 @@ def _listed_fields(spec: StreamSpec) -> dict[str, Any]:
     made: dict[str, Any] = {}
     _put(made, discovery.records, [entry(field) for field in spec.fields])
     return made
-
-
-def _accounts(folder: Path) -> tuple[Account, ...]:
-    listed = _json(folder / "accounts.json", list[dict[str, str]])
-    made = tuple(
-        Account(one["id"], one.get("name", one["id"]), one.get("detail", ""), one.get("host", ""))
-        for one in listed
-        if one.get("id")
-    )
-    if len(made) < 2:
-        raise FixtureError(f"{folder / 'accounts.json'}: name at least two accounts, the second empty.")
-    return made
-
-
-def _documents(folder: Path, spec: StreamSpec) -> list[dict[str, Any]]:
-    path = folder / f"{spec.name}.json"
-    try:
-        found: list[dict[str, Any]] = _json(path, list[dict[str, Any]])
-    except FixtureError as error:
-        if "Expected `array`" not in str(error):
-            raise
-        raise FixtureError(
-            f"{path}: it holds one object. Put the list of records there, without what the provider wraps "
-            "around it."
-        ) from error
-    if not found:
-        raise FixtureError(f"{path}: there is no document in it.")
-    for number, document in enumerate(found):
-        if not isinstance(point(document, spec.id), str | int):
-            raise FixtureError(f"{path}: document {number} has no id at {spec.id!r}.")
-    return found
-
-
-def _json(path: Path, shape: Any) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
-    except OSError as error:
-        raise FixtureError(f"{path}: capture it first (step 0 of the guide): {error.strerror}.") from error
-    except msgspec.DecodeError as error:
-        raise FixtureError(f"{path}: {error}.") from error
 
 
 def _path_of(url: str) -> str:

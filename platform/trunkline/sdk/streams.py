@@ -6,7 +6,7 @@ longer text {name} is replaced by its text. What has no value is dropped with it
 {since_iso}, {since_ms}, {since_s}, {since_date}, {now_iso}, {now_ms}, {now_s}, and the connection's values.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -122,10 +122,10 @@ class Read(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inside: Inside | None = None
     total: str | None = None
     """Pointer to how many there are in all."""
-    page_size: int = 100
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
     paginator: Paginator
     bucket: str = "default"
-    cost: int = 1
+    cost: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     """What a call takes of rates that count costs."""
     cap: int | None = None
     """Results after which the provider stops; the read re-anchors on the last resume value."""

@@ -23,12 +23,16 @@ class HookEvents:
     ) -> None:
         del suggested, principal
         await self._endpoints.make_for_connection(
-            session, connection.tenant_id, connection.id, connection.connector
+            session, connection.tenant_id, connection.id, connection.spoken
         )
         await self._wake(session, connection)
         await self._register(session, connection)
 
     async def reconnected(self, session: AsyncSession, connection: Connection) -> None:
+        """Also after it moved to a version of its connector that takes in what the one before did not."""
+        await self._endpoints.make_for_connection(
+            session, connection.tenant_id, connection.id, connection.spoken
+        )
         await self._wake(session, connection)
         await self._work.cancel(session, connection.tenant_id, repository.REMOVE, str(connection.id))
         await self._register(session, connection)

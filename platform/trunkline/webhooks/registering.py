@@ -89,7 +89,7 @@ class RegisterHandler:
             if how is None:
                 return Done()
             endpoint = await self._endpoints.make_for_connection(
-                session, lease.tenant_id, connection_id, connection.connector
+                session, lease.tenant_id, connection_id, connection.spoken
             )
             assert endpoint is not None
             address = await self._endpoints.address(session, endpoint)
@@ -127,7 +127,7 @@ class RegisterHandler:
         before: Standing | None,
     ) -> Outcome:
         """Makes one, writes it down, and ends the one before, where there is one."""
-        own = self._endpoints.fresh_secret(endpoint.connector)
+        own = self._endpoints.fresh_secret(target.manifest.spoken)
         identity, told = await self._registrar.create(target, address, own)
         async with self._db.tenant(lease.tenant_id) as session:
             await self._endpoints.registered(session, lease.tenant_id, endpoint.id, identity, told or own)
@@ -207,7 +207,7 @@ class RemoveHandler:
             return Done()  # connected again meanwhile
         removed = endpoint is None or endpoint.registration is None
         if endpoint is not None and endpoint.registration is not None:
-            manifest = await self._connectors.find(connection.spoken)
+            manifest = await self._connectors.find(connection.granted)
             target = Target(lease.tenant_id, connection_id, manifest)
             try:
                 await self._registrar.remove(target, endpoint.registration)

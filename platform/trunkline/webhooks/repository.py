@@ -104,6 +104,11 @@ _ROUTE = text("""
     ORDER BY tenant_id, id LIMIT 200
 """)
 
+_VERSIONS = text("""
+    SELECT DISTINCT connector_version FROM connections
+    WHERE oauth_client_id = :client AND state = ANY(:states)
+""")
+
 _REFUSED = text("""
     INSERT INTO hook_refusals AS r (tenant_id, endpoint_id, cause, day, count, last_at, sample)
     VALUES (:tenant, :endpoint, :cause, :day, :count, :at, CAST(:sample AS jsonb))
@@ -203,6 +208,12 @@ async def endpoint_of_connection(
             )
         )
     ).scalar_one_or_none()
+
+
+async def versions_of_client(session: AsyncSession, client_id: UUID) -> list[str | None]:
+    """Which versions of its connector the connections through an OAuth client speak; None: one of ours."""
+    rows = await session.execute(_VERSIONS, {"client": client_id, "states": list(TAKING)})
+    return list(rows.scalars())
 
 
 async def endpoint_of_client(session: AsyncSession, tenant_id: UUID, connector: str) -> HookEndpoint | None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.audit.service import append
 from trunkline.connections import repository as connections
+from trunkline.connections.models import OAuthClient
 from trunkline.health.issues import resolve_causes
 from trunkline.kernel.clock import now
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
@@ -23,10 +24,10 @@ from trunkline.sdk.signatures import resolve
 from trunkline.vault.box import Box
 from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
-from trunkline.webhooks import repository
+from trunkline.webhooks import event_repository, repository
 from trunkline.webhooks.intake import PREFIX
 from trunkline.webhooks.models import HookEndpoint
-from trunkline.webhooks.sources import CUSTOM, hooks_of, key_hash, new_key, opened
+from trunkline.webhooks.sources import CUSTOM, hooks_of, hooks_of_client, key_hash, new_key, opened
 
 REGISTRATION_CAUSES: Final = ("webhook_scope", "webhook_forbidden", "webhook_limit", "webhook_refused")
 """Why an address could not be registered at its provider: rows of the failure table."""
@@ -64,9 +65,8 @@ class EndpointService:
 
         Raises NotFoundError where the owner has no client, or the connector no such address.
         """
-        hooks = hooks_of(self._connectors, connector)
         client = await connections.client(session, tenant_id, connector)
-        if hooks is None or hooks.owner != "client" or client is None:
+        if client is None or not await self._delivers_to(session, tenant_id, client):
             raise NotFoundError
         found = await repository.endpoint_of_client(session, tenant_id, connector)
         box = await self._vault.box(session, tenant_id)
@@ -79,8 +79,7 @@ class EndpointService:
         """By connector: the address for each client of the tenant's own whose provider delivers to one."""
         found: dict[str, str] = {}
         for client in await connections.clients(session, tenant_id):
-            hooks = hooks_of(self._connectors, client.connector)
-            if hooks is not None and hooks.owner == "client":
+            if await self._delivers_to(session, tenant_id, client):
                 found[client.connector] = (await self.of_client(session, tenant_id, client.connector)).url
         return found
 
@@ -96,7 +95,10 @@ class EndpointService:
     async def make_for_connection(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, connector: str
     ) -> HookEndpoint | None:
-        """The connection's own address, where its provider delivers to one for each."""
+        """The connection's own address, where its provider delivers to one for each.
+
+        `connector`: as the connection speaks it.
+        """
         hooks = hooks_of(self._connectors, connector)
         if hooks is None or hooks.owner != "connection":
             return None
@@ -107,7 +109,7 @@ class EndpointService:
                 session,
                 box,
                 tenant_id,
-                connector,
+                connector.partition("@")[0],
                 connection_id=connection_id,
                 secret=self.fresh_secret(connector),
                 state="active" if hooks.registration is None else "registering",
@@ -116,7 +118,7 @@ class EndpointService:
         return found
 
     def fresh_secret(self, connector: str) -> str | None:
-        """One that we make; None where the client or the provider has its own."""
+        """One that we make; None where the client or the provider has its own. `connector`: as spoken."""
         hooks = hooks_of(self._connectors, connector)
         if hooks is None or hooks.keyed_by != "us":
             return None
@@ -172,7 +174,8 @@ class EndpointService:
         ConflictError, BadInputError.
         """
         found = await repository.endpoint_of_connection(session, tenant_id, connection_id)
-        hooks = None if found is None else hooks_of(self._connectors, found.connector)
+        known = await event_repository.connection(session, tenant_id, connection_id)
+        hooks = None if known is None else hooks_of(self._connectors, known.connector)
         if found is None or hooks is None or found.registration is not None:
             raise NotFoundError
         if hooks.keyed_by == "provider":
@@ -180,7 +183,7 @@ class EndpointService:
             if not 8 <= len(secret) <= 200 or not secret.isascii() or not secret.isprintable():
                 raise BadInputError("Paste the whole secret, as the provider shows it.", field="secret")
         else:
-            secret = self.fresh_secret(found.connector)
+            secret = self.fresh_secret(known.connector)
         assert secret is not None
         box = await self._vault.box(session, tenant_id)
         # until now nobody had it, unless a person did this before
@@ -287,6 +290,12 @@ class EndpointService:
         await self._seal(session, box, found, previous_secret=before.decode(), until=now() + OVERLAP)
 
     # -- inside -----------------------------------------------------------------------------
+
+    async def _delivers_to(self, session: AsyncSession, tenant_id: UUID, client: OAuthClient) -> bool:
+        """Whether its provider delivers to one address for all accounts. `session`: its owner's."""
+        versions = await repository.versions_of_client(session, client.id)
+        hooks = hooks_of_client(self._connectors, tenant_id, client.connector, versions)
+        return hooks is not None and hooks.owner == "client"
 
     def _make(
         self,

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -11,9 +11,9 @@ import msgspec
 
 from trunkline.connections.schemas import Client
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import Database
+from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
-from trunkline.sdk.registry import Connectors
+from trunkline.sdk.registry import Connectors, spoken, version_key
 from trunkline.sdk.signatures import resolve
 from trunkline.sdk.webhooks import Webhooks
 from trunkline.vault.box import Box
@@ -82,11 +82,28 @@ def key_hash(key: str) -> bytes:
 
 
 def hooks_of(connectors: Connectors, connector: str) -> Webhooks | None:
-    """None: no such connector, or it has no webhooks."""
+    """`connector`: as a connection speaks it. None: there is none, or it has no webhooks."""
     if connector == CUSTOM:
         return CUSTOM_HOOKS
     try:
         return connectors.get(connector).webhooks
+    except NotFoundError:
+        return None
+
+
+def hooks_of_client(
+    connectors: Connectors, owner: UUID, connector: str, versions: Collection[str | None]
+) -> Webhooks | None:
+    """Of the one address of an OAuth client: as the newest version has it that one of its connections speaks
+    (`versions`); without any, as the newest that its owner may connect. None: neither has webhooks.
+    """
+    held = [version for version in versions if version is not None]
+    if held:
+        return hooks_of(connectors, spoken(connector, max(held, key=version_key)))
+    if owner == OPERATOR or not connectors.is_partners(connector):
+        return hooks_of(connectors, connector)
+    try:
+        return connectors.offer(owner, connector).webhooks
     except NotFoundError:
         return None
 
@@ -147,16 +164,13 @@ class Sources:
 
     async def _source(self, asked: tuple[str, str]) -> Source | None:
         connector, key = asked
-        hooks = hooks_of(self._connectors, connector)
-        if hooks is None:
-            await self._connectors.refresh()
-            hooks = hooks_of(self._connectors, connector)
-        if hooks is None:
-            return None
         async with self._db.system() as system:
             owner = await repository.owner_of_key(system, key_hash(key))
         if owner is None:
             return None
+        if connector != CUSTOM and self._connectors.is_partners(connector):
+            await self._connectors.refresh()
+        hooks = hooks_of(self._connectors, connector)
         async with self._db.tenant(owner) as session:
             found = await repository.endpoint_of_key(session, owner, key_hash(key))
             if found is None or found.connector != connector:
@@ -165,7 +179,7 @@ class Sources:
                 known = await event_repository.connection(session, owner, found.connection_id)
                 if known is None or known.state not in repository.TAKING:
                     return None
-                hooks = hooks_of(self._connectors, known.connector) or hooks
+                hooks = hooks_of(self._connectors, known.connector)
             box = await self._vault.box(session, owner)
             secret = None
             if found.oauth_client_id is not None:
@@ -173,6 +187,11 @@ class Sources:
                 if client is None:
                     return None
                 secret = client.secret
+                async with self._db.system() as system:
+                    versions = await repository.versions_of_client(system, client.id)
+                hooks = hooks_of_client(self._connectors, owner, connector, versions)
+            if hooks is None:
+                return None
             proven_by = secrets_of(box, found, secret, now())
         schemes = [Scheme(resolve(given)) for given in hooks.signatures]
         return Source(

@@ -1,10 +1,11 @@
 """The console on a real database, with tenants in every state whose rows are made by hand."""
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -17,6 +18,8 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.settings import Settings
+from trunkline.kit.scaffolding import scaffold
+from trunkline.packages.archive import pack
 from trunkline.runs.models import Run, Stream
 from trunkline.sdk.registry import Connectors
 from trunkline.services import Services, build_services
@@ -33,6 +36,9 @@ from trunkline_tenants.throttle import Throttle
 from trunkline_ui.auth import AuthPages
 from trunkline_ui.console.routes import CONSOLE
 from trunkline_ui.rendering import error_page, template_config
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 PASSWORD = "correct horse battery"
 ORIGIN = "http://testserver.local"
@@ -266,3 +272,21 @@ async def support(visitors: Any) -> Visitor:
 @pytest.fixture
 async def chief(visitors: Any) -> Visitor:
     return await visitors("chief@trunkline.example")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., bytes]:
+    """`make("0.1.1", ("old", "new"), ...)`: the scaffold's package with that version and those edits."""
+
+    def made(version: str = "0.1.0", *edits: tuple[str, str], name: str = "acme") -> bytes:
+        into = tmp_path / uuid4().hex
+        scaffold(name, into)
+        manifest = into / name / "manifest.toml"
+        text = manifest.read_text().replace('version = "0.1.0"', f'version = "{version}"')
+        for old, new in edits:
+            assert old in text
+            text = text.replace(old, new)
+        manifest.write_text(text)
+        return pack(into / name)
+
+    return made

@@ -1,105 +1,24 @@
 """Partners' connectors: taken in, examined, approved, upgraded, withdrawn, and seen by nobody else."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from importlib import resources
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from packages_kit.steps import connection, names, settled, taken_in, upload, work
+from sqlalchemy import text
 
 from trunkline.access.schemas import ConnectSessionIn, EndUser
 from trunkline.audit.service import history
-from trunkline.connections.models import Connection
 from trunkline.kernel.db import OPERATOR
 from trunkline.kernel.errors import BadInputError, NotFoundError
 from trunkline.kernel.principal import SYSTEM, Principal
-from trunkline.kit.scaffolding import scaffold
 from trunkline.packages import repository
-from trunkline.packages.archive import pack
 from trunkline.sdk.registry import Connectors
 from trunkline.services import Services, build_services
-from trunkline.work.lease import Lease
-from trunkline.work.repository import Claimed
 from trunkline_connectors.catalogue import manifests
 
 Make = Callable[..., bytes]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """`make("0.1.1", ("old", "new"), ...)`: the scaffold's package with that version and those edits."""
-
-    def made(version: str = "0.1.0", *edits: tuple[str, str], name: str = "acme") -> bytes:
-        into = tmp_path / uuid4().hex
-        scaffold(name, into)
-        manifest = into / name / "manifest.toml"
-        text = manifest.read_text().replace('version = "0.1.0"', f'version = "{version}"')
-        for old, new in edits:
-            assert old in text
-            text = text.replace(old, new)
-        manifest.write_text(text)
-        return pack(into / name)
-
-    return made
-
-
-async def upload(visitor: Any, raw: bytes, partner: str = "Acme Ltd", reason: str = "Asked for") -> Any:
-    return await visitor.client.post(
-        "/console/packages",
-        data={"csrf_token": visitor.csrf, "partner": partner, "reason": reason},
-        files={"archive": ("acme.zip", raw, "application/zip")},
-    )
-
-
-async def work(services: Services, kind: str, tenant_id: UUID, key: str) -> None:
-    """What a worker does with such an item."""
-    claimed = Claimed(
-        id=UUID(int=1),
-        tenant_id=tenant_id,
-        kind=kind,
-        key=key,
-        args={},
-        connection_id=None,
-        attempt=1,
-        tries=0,
-        now=datetime.now(UTC),
-    )
-    lease = Lease(claimed, holder="test", lease_seconds=60)
-
-    async def fence(_: object) -> None:
-        """The row is nobody else's here."""
-
-    lease.fence = fence  # type: ignore[method-assign]
-    await services.handlers()[kind](lease)
-
-
-async def taken_in(services: Services, raw: bytes, chief: Any, partner: str = "Acme Ltd") -> str:
-    """Uploaded, and examined without a finding; its page."""
-    answer = await upload(chief, raw, partner)
-    assert answer.status_code == 303, answer.text
-    path = str(answer.headers["location"])
-    async with services.db.system() as session:
-        await repository.examined(session, UUID(path.rpartition("/")[2]), [], None)
-        await repository.count(session)
-    return path
-
-
-async def settled(services: Services, tenant_id: UUID) -> None:
-    await work(services, "settle_connectors", tenant_id, "all")
-
-
-def names(services: Services, tenant_id: UUID) -> dict[str, str]:
-    return {one.name: one.version for one in services.connectors.offered(tenant_id)}
-
-
-async def connection(services: Services, tenant_id: UUID, connection_id: UUID) -> Connection:
-    async with services.db.tenant(tenant_id) as session:
-        found = await session.execute(
-            select(Connection).where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
-        )
-        return found.scalar_one()
 
 
 async def test_from_upload_to_undone_withdrawal(
@@ -266,3 +185,96 @@ async def test_the_system_is_told_apart(services: Services, make: Make) -> None:
     made = await services.packages.take_in(SYSTEM, make(), "Acme Ltd", "By hand")
     assert not made.examined
     assert made.uploaded_by == "Trunkline"
+
+
+async def test_a_withdrawal_that_lets_connections_keep_on(
+    services: Services, people: Any, chief: Any, rows: Any, make: Make
+) -> None:
+    """Nobody connects it any more; who has connected notices nothing, a reconnect included."""
+    globex = people.tenants["globex"].id
+    path = await taken_in(services, make(), chief)
+    await chief.post(f"{path}/approve", whom="some", tenants="globex", reason="Asked for")
+    held = await rows.connection(globex, connector="acme", connector_version="0.1.0", name="Acme")
+    done = await chief.post(f"{path}/withdraw", effect="keep", reason="No new ones")
+    assert "nobody can connect it any more" in await chief.flash(done)
+    await settled(services, globex)
+    kept = await connection(services, globex, held)
+    assert (kept.state, kept.cause, kept.connector_version) == ("active", None, "0.1.0")
+    ada = Principal(kind="member", id="1", role="owner", label="Ada", tenant_id=globex)
+    async with services.db.tenant(globex) as session:
+        begun = await services.connections.begin(session, globex, ada, "acme", connection_id=held)
+    assert "/connect/acme?state=" in begun.url
+    async with services.db.tenant(globex) as session:
+        await services.connections.pause(session, globex, held, ada)
+        await services.connections.resume(session, globex, held, ada)
+    with pytest.raises(NotFoundError):
+        async with services.db.tenant(globex) as session:
+            await services.connections.begin(session, globex, ada, "acme")
+    page = (await chief.get(path)).text
+    assert "Withdrawn" in page
+    assert "Withdrawn, connections paused" not in page
+
+
+async def test_what_is_not_approved_says_nothing_to_customers(
+    services: Services, people: Any, chief: Any, make: Make
+) -> None:
+    """Its words stand on no page for them: they could be anything until somebody has looked."""
+    path = await taken_in(services, make(), chief)
+    await chief.post(f"{path}/approve", whom="some", tenants="globex", reason="Asked for")
+    await taken_in(services, make("0.2.0", ('label = "Acme"', 'label = "Free money"')), chief)
+    await services.connectors.refresh()
+    assert services.connectors.get("acme").version == "0.1.0"
+    assert [one.label for one in services.connectors.all() if one.name == "acme"] == ["Acme"]
+    assert services.connectors.get("acme@0.2.0").label == "Free money"
+
+
+async def test_a_package_that_the_rules_no_longer_allow_stops_nobody_elses(
+    services: Services, people: Any, chief: Any, make: Make
+) -> None:
+    """The rules grow stricter; what was taken in before must not bring every process to a halt."""
+    globex = people.tenants["globex"].id
+    path = await taken_in(services, make(), chief)
+    await chief.post(f"{path}/approve", whom="all", reason="Asked for")
+    old = await taken_in(services, make("0.1.0", name="oldest"), chief, "Oldest Ltd")
+    await chief.post(f"{old}/approve", whom="all", reason="Asked for")
+    async with services.db.system() as session:
+        await session.execute(
+            text("UPDATE connector_packages SET manifest = 'label = 1' WHERE connector = 'oldest'")
+        )
+        await repository.count(session)
+    other = build_services(services.settings, Connectors(manifests()), application="other")
+    try:
+        await other.start()
+        assert names(other, globex)["acme"] == "0.1.0"
+        assert "oldest" not in names(other, globex)
+    finally:
+        await other.close()
+    assert "oldest" in (await chief.get("/console/packages")).text
+    assert (await chief.get(old)).status_code == 200
+    # its name stays its partner's
+    answer = await upload(chief, make("0.1.1", name="oldest"), "Somebody Else")
+    assert "a further version comes from them only" in answer.text.replace("&#39;", "'")
+
+
+async def test_a_grade_and_its_evidence_are_shown_and_fall_with_a_rule(
+    services: Services, people: Any, chief: Any, make: Make
+) -> None:
+    """What the worker found of each version, on the console's pages and for the portal's."""
+    first = await upload(chief, make())
+    path = first.headers["location"]
+    await work(services, "examine_connector", OPERATOR, path.rpartition("/")[2])
+    page = (await chief.get(path)).text
+    assert "Silver" in page
+    assert "Access is given" in page
+    assert "connected by the usual way" in page
+    scaffold = (resources.files("trunkline.kit") / "scaffold" / "manifest.toml").read_text()
+    recipes = scaffold[scaffold.index("[[recipes]]") :]
+    worse = await upload(chief, make("0.1.1", (recipes, "")))
+    path = worse.headers["location"]
+    await work(services, "examine_connector", OPERATOR, path.rpartition("/")[2])
+    page = (await chief.get(path)).text
+    assert "Bronze" in page
+    assert "Suggest one for a stream." in page
+    await services.connectors.refresh()
+    grades = [services.connectors.grade("acme", version) for version in ("0.1.0", "0.1.1")]
+    assert [one.grade for one in grades if one is not None] == ["silver", "bronze"]

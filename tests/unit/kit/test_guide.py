@@ -22,15 +22,24 @@ def test_the_guide_to_the_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             written += 1
             continue
         command, *expected = text.splitlines()
+        if command.startswith("$ rm "):
+            (tmp_path / command.removeprefix("$ rm ")).unlink()
+            typed += 1
+            continue
         assert command.startswith("$ trunkline ")
         answer = CliRunner().invoke(cli, command.removeprefix("$ trunkline ").split())
         assert answer.exit_code == 0, answer.output
         for line in expected:
             assert line in answer.output, f"{command}: {line!r} is not in\n{answer.output}"
         typed += 1
-    assert (typed, written) == (6, 3)
+    assert (typed, written) == (7, 3)
 
 
 def test_it_begins_with_step_0() -> None:
     steps = re.findall(r"^## (.*)$", GUIDE.read_text("utf-8"), re.MULTILINE)
     assert steps[0] == "Step 0: capture fixtures"
+
+
+def test_its_steps_are_counted() -> None:
+    steps = re.findall(r"^## Step (\d+):", GUIDE.read_text("utf-8"), re.MULTILINE)
+    assert steps == [str(number) for number in range(len(steps))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,8 @@ from trunkline.kernel.db import OPERATOR
 from trunkline.packages.claims import addresses
 from trunkline.packages.compatibility import Change, changes, compatible
 from trunkline.packages.repository import InUse, Kept
-from trunkline.sdk.manifest import Manifest, ManifestError, read_manifest
+from trunkline.packages.shelf import manifest_of
+from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import version_key
 from trunkline_tenants.schemas import TenantInfo
 from trunkline_ui.rendering import Tone
@@ -30,13 +32,6 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone
     connections: int
     whom: str
-
-
-def manifest_of(kept: Kept) -> Manifest | None:
-    try:
-        return read_manifest(kept.manifest.encode(), kept.connector)
-    except ManifestError:  # the rules have become stricter since
-        return None
 
 
 def state_of(kept: Kept, approved: bool) -> tuple[str, Tone]:
@@ -79,12 +74,22 @@ def before(kept: Kept, everything: Sequence[Kept], approved: set[UUID]) -> Kept 
 def hosts(manifest: Manifest, old: Manifest | None) -> list[Asked]:
     known = addresses(old) if old else frozenset()
     called = {host.partition(":")[0].lower() for host in manifest.hosts}
-    return [
+    found = [
         Asked(
             host, "called" if host in called else "browsers are sent there", bool(old) and host not in known
         )
         for host in sorted(addresses(manifest))
     ]
+    before = _linked(old) if old else frozenset()
+    linked = sorted(_linked(manifest) - addresses(manifest))
+    return found + [
+        Asked(host, "a link for customers leads there", bool(old) and host not in before) for host in linked
+    ]
+
+
+def _linked(manifest: Manifest) -> frozenset[str]:
+    """Hosts of help pages, which customers are shown and which are never called."""
+    return frozenset(urlsplit(way.help_url).netloc.lower() for way in manifest.ways if way.help_url)
 
 
 def scopes(manifest: Manifest, old: Manifest | None) -> list[Asked]:

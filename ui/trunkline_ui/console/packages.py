@@ -30,6 +30,8 @@ MANAGE = {"can": "packages.manage"}
 """`opt` of what only staff administrators may do."""
 ROOM = 64 * 1024
 """Bytes that a form may have beside the archive."""
+MOST_OTHERS = 50
+"""Connections on other versions that a version's page lists."""
 
 
 class Upload(msgspec.Struct):
@@ -128,6 +130,8 @@ async def shown(
     async with db.console() as session:
         context = frame(request, principal, "/console/connectors", await across.count_open(session))
         used = await repository.in_use(session)
+        others = await repository.elsewhere(session, kept.connector, kept.version, MOST_OTHERS + 1)
+    tenants = await directory.tenants_of([one.tenant_id for one in others])
     context |= context_of(kept, everything, set(approvals))
     context |= {
         "line": line(kept, mine, used),
@@ -136,6 +140,8 @@ async def shown(
             for one in everything
             if one.connector == kept.connector
         ],
+        "others": [(one, tenants[one.tenant_id]) for one in others[:MOST_OTHERS] if one.tenant_id in tenants],
+        "more_others": len(others) > MOST_OTHERS,
         "approved": named(mine, await directory.tenants_of(mine)),
         "may_manage": can(principal, "packages.manage"),
         "form": form,
@@ -162,5 +168,6 @@ async def _list(
         "may_manage": can(principal, "packages.manage"),
         "form": form,
         "errors": errors,
+        "most": LIMIT,
         "megabytes": LIMIT // (1024 * 1024),
     }

@@ -7,17 +7,20 @@ from trunkline_ui.console.connectors import ConnectorPages
 from trunkline_ui.console.events import ConsoleEvents, ConsoleReplays
 from trunkline_ui.console.issues import IssuePages
 from trunkline_ui.console.keys import KeyPages
+from trunkline_ui.console.oauth_clients import OperatorClientPages
 from trunkline_ui.console.overview import OverviewPages
 from trunkline_ui.console.package_steps import PackageSteps
 from trunkline_ui.console.packages import PackagePages
 from trunkline_ui.console.runbooks import RunbookPages
 from trunkline_ui.console.tenant import TenantPages
+from trunkline_ui.console.versions import ConnectionVersion
 from trunkline_ui.console.webhooks import WebhookPages
 
 CONSOLE = (
     OverviewPages,
     TenantPages,
     ConnectionSync,
+    ConnectionVersion,
     ConsoleEvents,
     ConsoleReplays,
     IssuePages,
@@ -26,6 +29,7 @@ CONSOLE = (
     ApiVersionPages,
     PackagePages,
     PackageSteps,
+    OperatorClientPages,
     WebhookPages,
     KeyPages,
     AuditPages,

@@ -17,6 +17,7 @@ from trunkline.sdk.registry import Connectors
 from trunkline.webhooks.repository import registered
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.errors import UnknownTenantError
+from trunkline_tenants.permissions import can
 from trunkline_ui.console.common import frame
 from trunkline_ui.console.tenant_view import (
     connection_panel,
@@ -80,6 +81,9 @@ class TenantPages(Controller):
             ],
             "arriving": arriving,
             "addresses": addresses,
+            "movable": {one.row.id for one in found if connectors.is_partners(one.row.connector)}
+            if can(principal, "packages.manage")
+            else set(),
             "issues": [issue_line(row, streams.get(row.connector, {})) for row in issues],
             "runs": [run_line(row, labels) for row in runs if row.connection_id in labels],
             "readers": [reader_line(row, moment) for row in reading],

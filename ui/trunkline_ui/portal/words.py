@@ -399,7 +399,7 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
     "connection.reconnect_required": ("lost access to {target}", "unlink", "danger"),
     "connection.paused": ("paused {target}", "pause", "neutral"),
     "connection.resumed": ("resumed {target}", "play", "success"),
-    "connection.moved": ("moved {target} to the next version of its connector", "refresh", "info"),
+    "connection.moved": ("moved {target} to another version of its connector", "refresh", "info"),
     "connector.approved": ("made a further connector available", "plug", "success"),
     "connector.disapproved": ("took the leave to connect a connector back", "ban", "neutral"),
     "connection.renamed": ("renamed {target}", "gear", "neutral"),

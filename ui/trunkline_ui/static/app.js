@@ -135,8 +135,22 @@
     const polled = config.triggeringEvent?.type === "hx:poll:trigger" || config.elt.matches("[data-live]");
     if (document.hidden && polled) event.preventDefault();
   });
+  // ---- uploads: too large is said before anything is sent, and an end of whatever kind ends the bar ----
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-upload]");
+    if (!form || event.target.type !== "file") return;
+    const most = Number(form.dataset.upload);
+    const large = [...event.target.files].some((file) => most && file.size > most);
+    event.target.setCustomValidity(large ? `This file is larger than ${most / 1048576} MB, which is the most that is taken.` : "");
+    event.target.reportValidity();
+  });
+  const progressOf = (element) => element.closest("[data-upload]")?.querySelector("[data-upload-progress]");
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const place = progressOf(event.detail.elt);
+    if (place && !event.detail.successful) place.hidden = true;
+  });
   document.addEventListener("htmx:xhr:progress", (event) => {
-    const place = event.target.closest("[data-upload]")?.querySelector("[data-upload-progress]");
+    const place = progressOf(event.target);
     if (!place || !event.detail.lengthComputable) return;
     const share = Math.round((100 * event.detail.loaded) / event.detail.total);
     place.hidden = false;
@@ -165,6 +179,7 @@
     if (status === 401) return "You have been signed out. Sign in again to go on.";
     if (status === 403) return "You may not do this. Reload the page, or ask an administrator.";
     if (status === 404) return "This no longer exists. Reload the page.";
+    if (status === 413) return "This is larger than what is taken here. Nothing was kept.";
     if (status === 429) return "Too many requests. Wait a moment and try again.";
     return "Something went wrong on our side. Try again in a moment.";
   };
@@ -175,7 +190,11 @@
     else if (++failures === 3) toast("Live updates are interrupted. What you see may be old; reload the page.", "warning");
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
-    document.addEventListener(name, () => {
+    document.addEventListener(name, (event) => {
+      if (event.detail.elt.closest("[data-upload]")) {
+        toast("The upload broke off, and nothing was kept. Send it again.", "danger");
+        return;
+      }
       if (root.classList.contains("offline")) return;
       root.classList.add("offline");
       toast("The server cannot be reached. This page goes on trying.", "warning");

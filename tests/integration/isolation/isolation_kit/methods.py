@@ -78,6 +78,7 @@ BESIDES = {
     "trunkline.webhooks.registering.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.webhooks.jobs.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.webhooks.repository.of_account": "finds tenants; the system role sees ids only",
+    "trunkline.webhooks.repository.versions_of_client": "versions of a connector; the system role sees ids only",
     "trunkline.webhooks.sources.Clients.*": "a protocol, of which OAuthClients is behind ConnectionService",
     "trunkline.webhooks.sources.Sources.*": "of a delivery whose signature holds; gives nothing to its sender",
     "trunkline.work.backlog.due_by_tenant": "the dispatcher's; its role sees no content",

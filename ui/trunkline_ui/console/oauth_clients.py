@@ -1,0 +1,202 @@
+"""`/console/oauth-clients`: the installation's own apps at providers, for tenants that bring none.
+
+Partners' connectors stand beside ours: an approval says who may connect one, this says through which app.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+
+from trunkline.connections.clients import callback_path
+from trunkline.connections.schemas import OwnClient
+from trunkline.connections.service import ConnectionService
+from trunkline.health import across
+from trunkline.kernel.db import OPERATOR, Database
+from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
+from trunkline.kernel.principal import Principal
+from trunkline.kernel.settings import Settings
+from trunkline.sdk.manifest import Manifest, OAuth2
+from trunkline.sdk.registry import Connectors
+from trunkline.webhooks.service import EndpointService
+from trunkline_ui.console.actions import unfit
+from trunkline_ui.console.common import ACT, frame
+from trunkline_ui.portal.common import AnyRequest, label_of, see_other
+from trunkline_ui.rendering import Page, page
+
+HOME = "/console/oauth-clients"
+
+
+class ClientForm(msgspec.Struct):
+    connector: str = ""
+    client_id: str = ""
+    secret: str = ""
+    reason: str = ""
+
+
+Form = Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """A connector, and how the installation is registered at its provider."""
+
+    manifest: Manifest
+    partner: bool
+    held: OwnClient | None
+    redirect_uri: str
+    address: str
+    """For webhooks; empty where its provider delivers to none of the app's."""
+    sent_to: list[str]
+    """Hosts that the secret goes to."""
+    form: ClientForm
+    errors: dict[str, str]
+
+
+class OperatorClientPages(Controller):
+    include_in_schema = False
+    path = HOME
+    opt = ACT
+
+    @get()
+    async def show(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        hooks: NamedDependency[EndpointService],
+    ) -> Page:
+        context = await _shown(
+            request, db, settings, principal, connections, connectors, hooks, ClientForm(), {}
+        )
+        return page("console/oauth_clients.html", context)
+
+    @post(status_code=303)
+    async def keep(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        hooks: NamedDependency[EndpointService],
+        data: Form,
+    ) -> Response[None] | Page:
+        """The secret goes in and never comes out, not even into this form again."""
+        manifest = await connectors.find(_name(data))
+        errors, reason = {}, data.reason.strip()
+        if words := unfit(reason):
+            errors["reason"] = words
+        else:
+            try:
+                async with db.tenant(OPERATOR) as session:
+                    await hooks.keep_client_secret(session, OPERATOR, manifest.name)
+                    await connections.bring_operator_client(
+                        session,
+                        principal,
+                        manifest.name,
+                        client_id=data.client_id,
+                        secret=data.secret,
+                        reason=reason,
+                    )
+            except (BadInputError, ConflictError) as error:
+                errors[error.field or "client_id"] = error.message
+            else:
+                return see_other(
+                    settings, HOME, f"{manifest.label} is connected through this app from now on."
+                )
+        context = await _shown(request, db, settings, principal, connections, connectors, hooks, data, errors)
+        return page("console/oauth_clients.html", context, status=422)
+
+    @post("/remove", status_code=303)
+    async def remove(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        principal: NamedDependency[Principal],
+        connections: NamedDependency[ConnectionService],
+        connectors: NamedDependency[Connectors],
+        hooks: NamedDependency[EndpointService],
+        data: Form,
+    ) -> Response[None] | Page:
+        name, reason = _name(data), data.reason.strip()
+        words = unfit(reason)
+        if not words:
+            try:
+                async with db.tenant(OPERATOR) as session:
+                    await connections.remove_operator_client(session, principal, name, reason)
+            except (ConflictError, NotFoundError) as error:
+                words = error.message
+            else:
+                text = (
+                    f"The app at {label_of(connectors, name)} is forgotten. Nobody signs in through it now."
+                )
+                return see_other(settings, HOME, text)
+        errors = {"removal": words}
+        context = await _shown(request, db, settings, principal, connections, connectors, hooks, data, errors)
+        return page("console/oauth_clients.html", context, status=422)
+
+
+def _name(data: ClientForm) -> str:
+    return data.connector.partition("@")[0][:100]
+
+
+async def _shown(
+    request: AnyRequest,
+    db: Database,
+    settings: Settings,
+    principal: Principal,
+    connections: ConnectionService,
+    connectors: Connectors,
+    hooks: EndpointService,
+    form: ClientForm,
+    errors: dict[str, str],
+) -> dict[str, Any]:
+    await connectors.refresh()
+    async with db.console() as session:
+        context = frame(request, principal, "/console/connectors", await across.count_open(session))
+    async with db.tenant(OPERATOR) as session:
+        held = await connections.own_oauth_clients(session, OPERATOR)
+        addresses = await hooks.of_own_clients(session, OPERATOR)
+    summary = [(f"{_name(form)}-{field}", sentence) for field, sentence in errors.items()]
+    listed = registrations(settings, connectors, held, addresses, form, errors)
+    return context | {"registrations": listed, "errors": summary}
+
+
+def registrations(
+    settings: Settings,
+    connectors: Connectors,
+    held: Mapping[str, OwnClient],
+    addresses: Mapping[str, str],
+    form: ClientForm,
+    errors: dict[str, str],
+) -> list[Registration]:
+    """Of every connector that is signed in to, those without an app first."""
+    found = []
+    for manifest in connectors.all():
+        hosts = {urlsplit(way.token_url).netloc for way in manifest.ways if isinstance(way, OAuth2)}
+        if not hosts:
+            continue  # there is no app to register
+        mine, own = _name(form) == manifest.name, held.get(manifest.name)
+        found.append(
+            Registration(
+                manifest=manifest,
+                partner=connectors.is_partners(manifest.name),
+                held=own,
+                redirect_uri=settings.origin + callback_path(manifest.name, OPERATOR),
+                address=addresses.get(manifest.name, ""),
+                sent_to=sorted(hosts),
+                form=form if mine else ClientForm(client_id=own.client_id if own else ""),
+                errors=errors if mine else {},
+            )
+        )
+    return sorted(found, key=lambda one: (one.held is not None, one.manifest.label.casefold()))
