@@ -38,11 +38,7 @@ def check_claims(manifest: Manifest, partner: str, others: Iterable[Claimed]) ->
         if other.manifest.name == manifest.name:
             if other.partner is None:
                 raise BadInputError(f'"{manifest.name}" is a connector of ours.', field="archive")
-            if _plain(other.partner) != _plain(partner):
-                raise BadInputError(
-                    f'"{manifest.name}" is {other.partner}\'s: a further version comes from them only.',
-                    field="partner",
-                )
+            check_holder(manifest.name, partner, [(other.manifest.name, other.partner)])
             continue
         if _plain(other.manifest.label) == _plain(manifest.label):
             raise BadInputError(f'It calls itself "{manifest.label}", as {whose} does.', field="archive")
@@ -51,6 +47,15 @@ def check_claims(manifest: Manifest, partner: str, others: Iterable[Claimed]) ->
         for host in sorted(mine):
             if any(_meet(host, theirs) for theirs in addresses(other.manifest)):
                 raise BadInputError(f"It names {host}, which belongs to {whose}.", field="archive")
+
+
+def check_holder(name: str, partner: str, holders: Iterable[tuple[str, str]]) -> None:
+    """Raises BadInputError where `holders`, (connector, partner), have the name as another's."""
+    for connector, holder in holders:
+        if connector == name and _plain(holder) != _plain(partner):
+            raise BadInputError(
+                f'"{name}" is {holder}\'s: a further version comes from them only.', field="partner"
+            )
 
 
 def addresses(manifest: Manifest) -> frozenset[str]:

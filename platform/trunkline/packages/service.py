@@ -16,7 +16,7 @@ from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.packages import repository
 from trunkline.packages.archive import Archive, ArchiveError, read
-from trunkline.packages.claims import Claimed, check_claims
+from trunkline.packages.claims import Claimed, check_claims, check_holder
 from trunkline.packages.repository import Kept
 from trunkline.packages.shelf import manifest_of
 from trunkline.sdk.manifest import Manifest, ManifestError, read_manifest
@@ -79,6 +79,7 @@ class PackageService:
             await repository.hold(session)
             kept = await repository.everything(session)
             own = [Claimed(one, None) for one in self._connectors.own()]
+            check_holder(manifest.name, partner, [(one.connector, one.partner) for one in kept])
             theirs = [Claimed(held, one.partner) for one in kept if (held := manifest_of(one)) is not None]
             check_claims(manifest, partner, own + theirs)
             made = await repository.add(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from packages_kit.steps import connection, names, settled, taken_in, upload, work
-from sqlalchemy import text
 
 from trunkline.access.schemas import ConnectSessionIn, EndUser
 from trunkline.audit.service import history
 from trunkline.kernel.db import OPERATOR
 from trunkline.kernel.errors import BadInputError, NotFoundError
+from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import SYSTEM, Principal
 from trunkline.packages import repository
 from trunkline.sdk.registry import Connectors
@@ -235,13 +235,15 @@ async def test_a_package_that_the_rules_no_longer_allow_stops_nobody_elses(
     globex = people.tenants["globex"].id
     path = await taken_in(services, make(), chief)
     await chief.post(f"{path}/approve", whom="all", reason="Asked for")
-    old = await taken_in(services, make("0.1.0", name="oldest"), chief, "Oldest Ltd")
-    await chief.post(f"{old}/approve", whom="all", reason="Asked for")
+    raw, oldest = make("0.1.0", name="oldest"), new_id()
     async with services.db.system() as session:
-        await session.execute(
-            text("UPDATE connector_packages SET manifest = 'label = 1' WHERE connector = 'oldest'")
-        )
+        values = {"id": oldest, "connector": "oldest", "version": "0.1.0", "partner": "Oldest Ltd"}
+        kept = {"digest": "0" * 64, "archive": raw, "manifest": "label = 1", "uploaded_by": "Chief"}
+        await repository.add(session, {**values, **kept})
+        await repository.examined(session, oldest, [], None)
         await repository.count(session)
+    old = f"/console/packages/{oldest}"
+    await chief.post(f"{old}/approve", whom="all", reason="Asked for")
     other = build_services(services.settings, Connectors(manifests()), application="other")
     try:
         await other.start()
