@@ -128,7 +128,7 @@ class Mover:
         self._work = work
 
     async def steps(self, tenant_id: UUID, connection_id: UUID) -> Steps:
-        """Where it could go. NotFoundError also for a connection through a connector of ours."""
+        """Where it could go: nowhere, of one through a connector of ours. NotFoundError."""
         await self._connectors.refresh()
         async with self._db.tenant(tenant_id) as session:
             connection = await connections_repository.get(session, tenant_id, connection_id)
@@ -165,9 +165,9 @@ class Mover:
         return found
 
     def _steps(self, tenant_id: UUID, connection: Connection) -> Steps:
-        if connection.connector_version is None:
-            raise NotFoundError
         old = self._connectors.get(connection.spoken)
+        if connection.connector_version is None:
+            return Steps(connection=connection, manifest=old, steps=[])
         approved = self._connectors.approved(tenant_id, connection.connector)
         others = sorted(
             (one for one in approved if one.version != old.version),
