@@ -1,11 +1,12 @@
 """Every connector that comes with the product, and every simulator of one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
 
+from trunkline.sdk.contracts import Contract, load_contract
 from trunkline.sdk.manifest import Manifest, load_manifest
 from trunkline.sdk.quality import Graded, kept_grades
 from trunkline.sdk.simulator import Simulator
@@ -18,6 +19,13 @@ _HERE = Path(__file__).parent
 def manifests() -> tuple[Manifest, ...]:
     """Read once; raises ManifestError."""
     return tuple(load_manifest(path) for path in sorted(_HERE.glob("*/manifest.toml")))
+
+
+@cache
+def contracts() -> Mapping[str, Contract]:
+    """Of their events, by connector. Read once; raises ContractError."""
+    found = {path.parent.name: load_contract(path.parent) for path in sorted(_HERE.glob("*/manifest.toml"))}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 @cache

@@ -18,9 +18,9 @@ from trunkline.kernel.settings import Settings
 def connectors() -> Any:
     """The registry of every connector that comes with the product."""
     from trunkline.sdk.registry import Connectors
-    from trunkline_connectors.catalogue import grades, manifests
+    from trunkline_connectors.catalogue import contracts, grades, manifests
 
-    return Connectors(manifests(), grades())
+    return Connectors(manifests(), grades(), contracts())
 
 
 def packages() -> Any:
@@ -48,6 +48,7 @@ def web_app(settings: Settings) -> Any:
     from trunkline.runs.drift_controllers import DriftController
     from trunkline.services import build_services
     from trunkline.web import create_app, database_check
+    from trunkline.webhooks.described import described
     from trunkline.webhooks.intake import PREFIX
     from trunkline_tenants.account import Account
     from trunkline_tenants.dependencies import DEPENDENCIES
@@ -75,6 +76,7 @@ def web_app(settings: Settings) -> Any:
         "sso": sso,
     }
     development = settings.env == "development"
+    taken_in, schemas = described(services.connectors)
 
     @asynccontextmanager
     async def running(_: object) -> AsyncIterator[None]:
@@ -117,8 +119,8 @@ def web_app(settings: Settings) -> Any:
         template_config=rendering.template_config(reload=development),
         mounts={PREFIX: services.intake},
         lifespan=[running],
-        webhooks=WEBHOOKS,
-        schemas=SCHEMAS,
+        webhooks={**WEBHOOKS, **taken_in},
+        schemas={**SCHEMAS, **schemas},
     )
 
 

@@ -30,7 +30,7 @@ class CauseRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AffectedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An open issue with whose it is; no detail but the id by which a provider finds the request."""
+    """An open issue with whose it is; of its detail what names no record and no person."""
 
     tenant_id: UUID
     id: UUID
@@ -43,6 +43,9 @@ class AffectedRow(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     last_seen_at: datetime
     correlation_id: str | None
+    differs: list[str] | None = None
+    """Of `webhook_drift`: how events of the type `event` deviate, in words."""
+    event: str | None = None
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +133,8 @@ async def affected(
             Issue.opened_at,
             Issue.last_seen_at,
             Issue.detail["correlation_id"].astext.label("correlation_id"),
+            Issue.detail["differs"].label("differs"),
+            Issue.detail["event"].astext.label("event"),
         )
         .join(Connection, of_issue())
         .where(Issue.resolved_at.is_(None), came_back())

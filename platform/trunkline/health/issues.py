@@ -65,8 +65,9 @@ _RESOLVE_DEPRECATED = text("""
 """)
 
 DEPRECATED = "api_deprecated"
-LASTING = ("mass_deletion", DEPRECATED, "unknown_outcome")
-"""Causes that no successful pass and no reconnect ends: somebody has to decide."""
+HOOK_DRIFT = "webhook_drift"
+LASTING = ("mass_deletion", DEPRECATED, "unknown_outcome", HOOK_DRIFT)
+"""Causes that no successful pass and no reconnect ends: somebody decides, or `hook_drift` sees the end."""
 
 
 async def open_issue(

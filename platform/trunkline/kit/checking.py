@@ -11,14 +11,16 @@ import msgspec
 
 from trunkline.kernel.egress import EgressRefusedError, admits, host_of
 from trunkline.kit.checking_actions import check_actions
+from trunkline.kit.checking_contract import check_contract
 from trunkline.kit.checking_webhooks import check_webhooks
-from trunkline.kit.places import line_of
+from trunkline.kit.places import line_in_json, line_of
 from trunkline.recipes.definition import SourceField, validate
 from trunkline.recipes.errors import did_you_mean
 from trunkline.recipes.service import definition_of
 from trunkline.recipes.target import built_in_models
 from trunkline.resilience.classify import SUCCESS
 from trunkline.resilience.failures import failures
+from trunkline.sdk.contracts import FILE, LIMIT, ContractError, decoded
 from trunkline.sdk.manifest import Auth, Incremental, Manifest, ManifestError, Read, load_manifest
 from trunkline.sdk.streams import Cursor, LastId, Locator, Numbered, Offset
 from trunkline.sdk.templates import holes
@@ -48,17 +50,32 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def check(folder: Path, today: date | None = None) -> list[Finding]:
-    """In the order of the file."""
+    """Of the manifest and of the contract of its events, in the order of each file."""
     path = folder / "manifest.toml"
     try:
         manifest = load_manifest(path)
     except ManifestError as error:
-        return [_unreadable(path, str(error))]
+        return [_unreadable(path, str(error)), *_contract(folder, None)]
     text = path.read_text("utf-8")
     found = [
         Finding(path, line_of(text, at), message, suggestion)
         for at, message, suggestion in _all(manifest, folder, today or datetime.now(UTC).date())
     ]
+    return sorted(found, key=lambda one: one.line) + _contract(folder, manifest)
+
+
+def _contract(folder: Path, manifest: Manifest | None) -> list[Finding]:
+    path = folder / FILE
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        raw = file.read(LIMIT + 1)
+    text = raw.decode("utf-8", "replace")
+    try:
+        problems = list(check_contract(manifest, decoded(raw)))
+    except ContractError as error:
+        problems = [(error.at, str(error), "")]
+    found = [Finding(path, line_in_json(text, at), message, more) for at, message, more in problems]
     return sorted(found, key=lambda one: one.line)
 
 

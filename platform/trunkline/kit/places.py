@@ -1,6 +1,7 @@
 """Where in a manifest's text something stands, so that a finding can name the line."""
 
 import re
+from collections.abc import Sequence
 
 _PART = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?")
 
@@ -36,4 +37,38 @@ def line_of(text: str, path: str) -> int:
         if own is None:
             continue
         at, best = own, own + 1
+    return best
+
+
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def line_in_json(text: str, path: Sequence[str | int]) -> int:
+    """Line, from 1, of a path's key or item in a JSON text; of the nearest thing above it that is there."""
+    wanted = [str(part) for part in path]
+    above: list[tuple[bool, str]] = []  # (whether it is a list, the key or number that is being read in it)
+    best, depth, key_next = 1, 0, False
+    for token in _TOKEN.finditer(text):
+        sign = token[0]
+        if sign in "}]":
+            above = above[:-1]
+            key_next = False
+            continue
+        if sign == ":":
+            continue
+        if sign == ",":
+            if above:
+                listed, at = above[-1]
+                above[-1] = (listed, str(int(at) + 1) if listed else "")
+                key_next = not listed
+            continue
+        if key_next:
+            above[-1] = (False, sign[1:-1])
+            key_next = False
+        here = [part for _, part in above]
+        if len(here) > depth and wanted[: len(here)] == here:
+            best, depth = text.count("\n", 0, token.start()) + 1, len(here)
+        if sign in "{[":
+            above.append((sign == "[", "0" if sign == "[" else ""))
+            key_next = sign == "{"
     return best

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from trunkline.kernel.errors import BadInputError
+from trunkline.sdk.contracts import FILE
 from trunkline.sdk.manifest import MANIFEST_LIMIT
 
 LIMIT: Final = 4 * 1024 * 1024
@@ -63,11 +64,11 @@ class Archive(msgspec.Struct, frozen=True):
         return tuple(name for name in self.files if name.endswith(".py"))
 
     def data(self) -> dict[str, str]:
-        """What the platform reads: manifest and fixtures."""
+        """What the platform reads: manifest, contract of events, and fixtures."""
         return {
             name: text
             for name, text in self.files.items()
-            if name == MANIFEST or (name.startswith("fixtures/") and name.endswith(".json"))
+            if name in {MANIFEST, FILE} or (name.startswith("fixtures/") and name.endswith(".json"))
         }
 
 

@@ -12,14 +12,17 @@ import resource
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from trunkline.packages.archive import Archive
+from trunkline.packages.archive import MANIFEST, Archive
 from trunkline.packages.repository import Found
 from trunkline.sdk.manifest import ManifestError, read_manifest
 from trunkline.sdk.quality import Graded
+
+if TYPE_CHECKING:
+    from trunkline.kit.checking import Finding
 
 SECONDS: Final = 240.0
 """By the clock; the scaffold takes 5."""
@@ -119,6 +122,12 @@ def _said(archive: Archive) -> dict[str, str]:
     return {**quality.done, **quality.exempt}
 
 
+def _said_of(finding: "Finding") -> str:
+    """What is shown is a line of the manifest, unless it says otherwise."""
+    name = finding.path.name
+    return finding.message if name == MANIFEST else f"{name}: {finding.message}"
+
+
 def _child(home: Path) -> None:
     """Reads the folder, writes `Examined` to stdout."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -129,7 +138,7 @@ def _child(home: Path) -> None:
     from trunkline.kit.grading import grade
     from trunkline.kit.package import open_package
 
-    findings = [Found(one.line, one.message, one.suggestion) for one in check(home)]
+    findings = [Found(one.line, _said_of(one), one.suggestion) for one in check(home)]
     graded = None
     with contextlib.suppress(ManifestError):
         graded = asyncio.run(grade(open_package(home)))

@@ -1,9 +1,11 @@
-"""Partners' connectors as every process reads them: manifests as data, never an archive.
+"""Partners' connectors as every process reads them: manifests and contracts of events as data.
 
-A version's content never changes, so its manifest is parsed once a process. The counter is read before the
-rows: rows that are newer than it only mean that they are read once more.
+A version's content never changes, so both are parsed once a process; the archive is opened for the contract
+alone, once the version is examined and sound. The counter is read before the rows: rows that are newer only
+mean that they are read once more.
 """
 
+import asyncio
 from collections import defaultdict
 from uuid import UUID
 
@@ -11,7 +13,9 @@ import structlog
 
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.packages import repository
+from trunkline.packages.archive import read
 from trunkline.packages.repository import Kept
+from trunkline.sdk.contracts import FILE, Contract, ContractError, read_contract
 from trunkline.sdk.manifest import Manifest, ManifestError, read_manifest
 from trunkline.sdk.quality import Graded
 from trunkline.sdk.registry import Partners
@@ -34,6 +38,14 @@ class PackageShelf:
             counter = await repository.counter(session)
             kept = await repository.everything(session)
             approvals = await repository.approvals(session)
+            archives = {
+                (one.connector, one.version): await repository.archive(session, one.id)
+                for one in kept
+                if one.sound and (one.connector, one.version) not in known.contracts
+            }
+        contracts = {**known.contracts}
+        for named, raw in archives.items():
+            contracts[named] = None if raw is None else await asyncio.to_thread(_contract, raw)
         versions: dict[str, dict[str, Manifest]] = defaultdict(dict)
         grades: dict[tuple[str, str], Graded] = {}
         live: dict[UUID, tuple[str, str]] = {}
@@ -59,6 +71,7 @@ class PackageShelf:
             everybody=everybody,
             tenants={tenant: frozenset(places) for tenant, places in tenants.items()},
             grades=grades,
+            contracts=contracts,
             pausing=frozenset(
                 (one.connector, one.version) for one in kept if one.withdrawn_at is not None and one.pausing
             ),
@@ -70,4 +83,14 @@ def manifest_of(kept: Kept) -> Manifest | None:
     try:
         return read_manifest(kept.manifest.encode(), f"{kept.connector} {kept.version}")
     except ManifestError:
+        return None
+
+
+def _contract(raw: bytes) -> Contract | None:
+    """One that cannot be used any more stops no connector: then its events may look as they like."""
+    text = read(raw).files.get(FILE)
+    try:
+        return None if text is None else read_contract(text.encode())
+    except ContractError as error:
+        log.warning("contract of a package not read", why=str(error))
         return None

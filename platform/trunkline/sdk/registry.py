@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from trunkline.kernel.errors import NotFoundError
+from trunkline.sdk.contracts import Contract
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.quality import Graded
 
@@ -44,6 +45,8 @@ class Partners(msgspec.Struct, frozen=True):
     tenants: Mapping[UUID, frozenset[tuple[str, str]]] = {}
     """The same for single tenants."""
     grades: Mapping[tuple[str, str], Graded] = {}
+    contracts: Mapping[tuple[str, str], Contract | None] = {}
+    """Of their events, by connector and version; None: it was looked for, and there is none."""
     pausing: frozenset[tuple[str, str]] = frozenset()
     """Withdrawn, with their connections paused."""
 
@@ -76,8 +79,15 @@ class Shelf(Protocol):
 class Connectors:
     """One per process. `refresh` costs a read of one row where nothing changed."""
 
-    def __init__(self, manifests: Iterable[Manifest], grades: Iterable[Graded] = ()) -> None:
+    def __init__(
+        self,
+        manifests: Iterable[Manifest],
+        grades: Iterable[Graded] = (),
+        contracts: Mapping[str, Contract] | None = None,
+    ) -> None:
+        """`contracts`: of events, by connector."""
         self._manifests = {manifest.name: manifest for manifest in manifests}
+        self._contracts = contracts or {}
         self._grades = {graded.connector: graded for graded in grades}
         self._partners = Partners()
         self._leading: Mapping[str, Manifest] = {}
@@ -111,6 +121,20 @@ class Connectors:
         if manifest is not None:
             return manifest
         raise NotFoundError(f'There is no connector named "{name[:80]}".', field="connector")
+
+    def contract(self, name: str) -> Contract | None:
+        """Of the events of a connector that `get` finds by this name; None: they may be as they like."""
+        bare, _, version = name.partition("@")
+        if bare in self._manifests:
+            return self._contracts.get(bare)
+        return self._partners.contracts.get((bare, version))
+
+    async def find_contract(self, name: str) -> Contract | None:
+        """As `contract`, also of a version that was found sound a moment ago; opens its own session then."""
+        bare, _, version = name.partition("@")
+        if bare not in self._manifests and (bare, version) not in self._partners.contracts:
+            await self.refresh()
+        return self.contract(name)
 
     def own(self) -> tuple[Manifest, ...]:
         """Those that come with the product."""

@@ -120,5 +120,14 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def kind(self, name: str) -> Event | None:
         return next((event for event in self.kinds if event.fits(name)), None)
 
+    def known(self, name: str) -> str:
+        """An event's type where the manifest spells it out, else the pattern that it fits: so a provider
+        cannot make up names without end. Of a type that `kind` finds.
+        """
+        rule = self.kind(name)
+        assert rule is not None
+        listed = self.registration.events if self.registration else ()
+        return name if name == rule.type or name in listed else rule.type
+
     def fetch(self, stream: str) -> Fetch | None:
         return next((fetch for fetch in self.fetches if fetch.stream == stream), None)

@@ -1,6 +1,6 @@
 """The SQL of events while something is made of them. Sessions are the tenant's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -147,6 +147,13 @@ _EXPIRE = text("""
         LIMIT 1000)
 """)
 
+_DEVIATING = text("""
+    UPDATE inbound_events e SET differs = d.words
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:words AS text[])) AS d(id, words)
+    WHERE e.tenant_id = :tenant AND e.id = d.id AND e.differs IS NULL
+    RETURNING e.id
+""")
+
 _DEAD = text("""
     SELECT count(*) FROM inbound_events
     WHERE tenant_id = :tenant AND source_id = :connection AND state = 'dead'
@@ -254,6 +261,12 @@ async def expire(session: AsyncSession, tenant_id: UUID) -> int:
     """Forgets payloads whose time is up; how many."""
     done = await session.execute(_EXPIRE, {"tenant": tenant_id})
     return cast("CursorResult[Any]", done).rowcount
+
+
+async def note_deviating(session: AsyncSession, tenant_id: UUID, words: Mapping[UUID, str]) -> int:
+    """How the events deviate; of how many nobody had known."""
+    values = {"tenant": tenant_id, "ids": list(words), "words": list(words.values())}
+    return len((await session.execute(_DEVIATING, values)).all())
 
 
 async def dead(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> int:

@@ -14,20 +14,23 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.errors import NotUsableError
+from trunkline.health.hook_drift import quiet, still_open
 from trunkline.health.issues import open_issue
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.resilience.backoff import full_jitter
 from trunkline.runs.errors import OvertakenError, ProviderError, RecipesChangedError, RunStoppedError
 from trunkline.runs.trouble import understood
 from trunkline.runs.writes import Place
+from trunkline.sdk.contracts import Contract
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
 from trunkline.webhooks import event_repository as repository
 from trunkline.webhooks.applying import Applier
+from trunkline.webhooks.drift import Watch
 from trunkline.webhooks.event_repository import Made, Queued
-from trunkline.webhooks.events import UnparsableError
+from trunkline.webhooks.events import UnparsableError, document
 from trunkline.webhooks.reading import Told, told
 from trunkline.webhooks.repository import waiting, wake
 from trunkline.work.errors import LeaseLostError
@@ -98,8 +101,9 @@ class HookHandler:
                     await lease.finish(session, outcome)
                     return outcome
             manifest = await self._connectors.find(row.connector)
+            contract = await self._connectors.find_contract(row.connector)
             try:
-                await self._batch(lease, connection_id, manifest, batch)
+                await self._batch(lease, connection_id, manifest, contract, batch)
             except (RunStoppedError, NotUsableError):
                 continue  # the next look says why
             except (OvertakenError, RecipesChangedError):
@@ -109,12 +113,18 @@ class HookHandler:
         return HandBack()
 
     async def _batch(
-        self, lease: Lease, connection_id: UUID, manifest: Manifest, batch: Sequence[Queued]
+        self,
+        lease: Lease,
+        connection_id: UUID,
+        manifest: Manifest,
+        contract: Contract | None,
+        batch: Sequence[Queued],
     ) -> None:
         """Raises ProviderError where no event of the connection can be made anything of just now."""
-        by_stream, settled = await self._read(lease, manifest, batch)
-        if settled:
+        by_stream, settled, watch = await self._read(lease, connection_id, manifest, contract, batch)
+        if settled or watch.news:
             async with self._db.tenant(lease.tenant_id) as session:
+                await watch.write(session, lease.tenant_id, connection_id)
                 await repository.mark(session, lease.tenant_id, None, settled)
                 if any(one.outcome == "dead" for one in settled):
                     await open_issue(session, lease.tenant_id, connection_id, MALFORMED)
@@ -123,11 +133,18 @@ class HookHandler:
             await self._stream(lease, connection_id, manifest, stream, events)
 
     async def _read(
-        self, lease: Lease, manifest: Manifest, batch: Sequence[Queued]
-    ) -> tuple[dict[str, list[Told]], list[Made]]:
+        self,
+        lease: Lease,
+        connection_id: UUID,
+        manifest: Manifest,
+        contract: Contract | None,
+        batch: Sequence[Queued],
+    ) -> tuple[dict[str, list[Told]], list[Made], Watch]:
         hooks = manifest.webhooks
         async with self._db.tenant(lease.tenant_id) as session:
             box = await self._vault.box(session, lease.tenant_id)
+            known = await still_open(session, lease.tenant_id, connection_id) if contract else []
+        watch = Watch(hooks, contract, {one.event for one in known})
         by_stream: dict[str, list[Told]] = {}
         settled: list[Made] = []
         for event in batch:
@@ -136,7 +153,9 @@ class HookHandler:
                 continue
             raw = box.open(event.body, event.key_version, place("inbound_events", event.id, field="body"))
             try:
-                found = told(hooks, event, raw)
+                read = document(raw)
+                watch.look(event, read)
+                found = told(hooks, event, read)
             except UnparsableError as error:
                 log.warning("event not understood", why=str(error), event_id=str(event.id))
                 settled.append(Made(event=event, outcome="dead", cause=MALFORMED))
@@ -145,7 +164,7 @@ class HookHandler:
                 settled.append(Made(event=event, outcome="ignored"))
             else:
                 by_stream.setdefault(found.rule.stream, []).append(found)
-        return by_stream, settled
+        return by_stream, settled, watch
 
     async def _stream(
         self,
@@ -225,6 +244,7 @@ def expire_payloads(db: Database) -> Handler:
         while not lease.stopping.is_set():
             async with db.tenant(lease.tenant_id) as session:
                 if await repository.expire(session, lease.tenant_id) == 0:
+                    await quiet(session, lease.tenant_id)
                     outcome = Done(again_at=lease.now() + timedelta(days=1))
                     await lease.finish(session, outcome)
                     return outcome

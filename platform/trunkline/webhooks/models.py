@@ -123,6 +123,8 @@ class InboundEvent(TenantTable, Base):
     done_at: Mapped[datetime | None]
     stream: Mapped[str | None]
     external_ids: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    differs: Mapped[str | None]
+    """How it deviates from its contract, in words; null: it does not, or nobody looked yet."""
 
 
 class InboundAttempt(TenantTable, Base):

@@ -12,7 +12,7 @@ from trunkline.sdk.manifest import StreamSpec, point
 from trunkline.sdk.webhooks import Event as Rule
 from trunkline.sdk.webhooks import Webhooks
 from trunkline.webhooks.event_repository import HeldForm, Queued
-from trunkline.webhooks.events import UnparsableError, document
+from trunkline.webhooks.events import UnparsableError
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,31 +25,34 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None
 
 
-def told(hooks: Webhooks, event: Queued, raw: bytes) -> Told | None:
-    """None: no rule of the manifest wants it. Raises UnparsableError."""
+def told(hooks: Webhooks, event: Queued, found: Any) -> Told | None:
+    """`found`: its document. What can be read of it is: the ids that are ids; a record that is not where the
+    manifest says is fetched, where it can be.
+
+    None: no rule of the manifest wants it. Raises UnparsableError where it names no record at all.
+    """
     rule = hooks.kind(event.type)
     if rule is None:
         return None
-    found = document(raw)
     ids: list[str] = []
     for pointer in rule.ids:
         value = point(found, pointer)
-        listed = value if isinstance(value, list) else [value]
-        ids += [_id(one, pointer) for one in listed if one is not None]
+        ids += [str(one) for one in (value if isinstance(value, list) else [value]) if _is_id(one)]
     if not ids:
-        raise UnparsableError(f"{' and '.join(rule.ids)} is missing")
+        raise UnparsableError(f"{' and '.join(rule.ids)} is missing, or no id")
     whole = None
     if rule.document is not None:
         whole = point(found, rule.document)
         if not isinstance(whole, dict):
-            raise UnparsableError(f"{rule.document} is not a record")
+            if not rule.deleted and hooks.fetch(rule.stream) is None:
+                raise UnparsableError(f"{rule.document} is not a record")
+            whole = None
     return Told(event=event, rule=rule, ids=tuple(dict.fromkeys(ids)), document=whole, at=event.occurred_at)
 
 
-def _id(value: Any, pointer: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= MAX_ID:
-        raise UnparsableError(f"{pointer} is not an id")
-    return str(value)
+def _is_id(value: Any) -> bool:
+    named = isinstance(value, str | int) and not isinstance(value, bool)
+    return named and 0 < len(str(value)) <= MAX_ID
 
 
 def item_of(spec: StreamSpec, one: Told) -> Item:

@@ -38,6 +38,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     done_at: datetime | None
     stream: str | None
     external_ids: list[str]
+    differs: str | None
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     cause: str | None
     attempts: int
+    differs: str | None
 
 
 class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):

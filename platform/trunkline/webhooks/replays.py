@@ -23,7 +23,7 @@ from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
 from trunkline.webhooks import event_repository, replay_repository
 from trunkline.webhooks.applying import Applier, Difference
-from trunkline.webhooks.events import UnparsableError
+from trunkline.webhooks.events import UnparsableError, document
 from trunkline.webhooks.models import Replay
 from trunkline.webhooks.reading import told
 from trunkline.webhooks.replay_repository import AttemptRow, EventRow, ReplayRow, Wanted
@@ -214,7 +214,7 @@ class ReplayService:
                 continue
             raw = box.open(one.body, one.key_version, place("inbound_events", one.id, field="body"))
             try:
-                said = told(manifest.webhooks, one, raw)
+                said = told(manifest.webhooks, one, document(raw))
             except UnparsableError:
                 continue
             if said is not None:

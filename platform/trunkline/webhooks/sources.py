@@ -13,6 +13,7 @@ from trunkline.connections.schemas import Client
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
+from trunkline.sdk.contracts import DIALECT, Contract
 from trunkline.sdk.registry import Connectors, spoken, version_key
 from trunkline.sdk.signatures import resolve
 from trunkline.sdk.webhooks import Webhooks
@@ -38,6 +39,23 @@ CUSTOM_HOOKS: Final = msgspec.convert(
         "retries": "As the sender's library does.",
     },
     Webhooks,
+)
+CUSTOM_CONTRACT: Final = Contract(
+    {
+        "$schema": DIALECT,
+        "description": "Whatever a customer's own system says; nothing but its type is relied on.",
+        "events": {
+            "*": {
+                "type": "object",
+                "required": ["type"],
+                "properties": {
+                    "type": {"type": "string", "description": "What happened."},
+                    "timestamp": {"type": "string", "description": "When, ISO 8601."},
+                    "data": {"description": "Anything."},
+                },
+            }
+        },
+    }
 )
 KEY_BYTES: Final = 24
 KEPT_SECONDS: Final = 2.0

@@ -67,6 +67,10 @@ async def test_what_a_provider_tells_becomes_a_record(told, capsys):
     await told.until(lambda: told.shows(made, None), "the end of it")
     assert {state for _, state, _ in await told.events()} <= {"applied", "unchanged", "ignored", "superseded"}
 
+    # and every one of it was as its contract says
+    differing = "SELECT type, differs FROM inbound_events WHERE tenant_id = :tenant AND differs IS NOT NULL"
+    assert await told.rows(differing) == []
+
 
 async def _async(value: Any) -> Any:
     return value

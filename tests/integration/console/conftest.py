@@ -278,9 +278,13 @@ async def chief(visitors: Any) -> Visitor:
 def make(tmp_path: Path) -> Callable[..., bytes]:
     """`make("0.1.1", ("old", "new"), ...)`: the scaffold's package with that version and those edits."""
 
-    def made(version: str = "0.1.0", *edits: tuple[str, str], name: str = "acme") -> bytes:
+    def made(
+        version: str = "0.1.0", *edits: tuple[str, str], name: str = "acme", contract: str | None = None
+    ) -> bytes:
         into = tmp_path / uuid4().hex
         scaffold(name, into)
+        if contract is not None:
+            (into / name / "webhooks.json").write_text(contract)
         manifest = into / name / "manifest.toml"
         text = manifest.read_text().replace('version = "0.1.0"', f'version = "{version}"')
         for old, new in edits:

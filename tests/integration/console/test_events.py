@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from trunkline.health import hook_drift
 from trunkline.kernel.clock import now
 from trunkline.kernel.ids import new_id
 from trunkline.vault.sealed import place
@@ -79,3 +80,27 @@ async def test_staff_see_what_became_of_events_and_replay_with_a_reason(
             ("replay.cancelled", "staff", "The manifest was mended"),
         ]
     assert (await chief.get(f"{path.replace(str(connection), str(UUID(int=5)))}")).status_code == 404
+
+
+async def test_staff_see_how_events_deviate_and_nothing_of_what_they_said(
+    rows: Any, support: Any, services: Any
+) -> None:
+    name, tenant_id = next(iter((await rows.every_state()).items()))
+    async with services.db.tenant(tenant_id) as session:
+        connection = await session.scalar(text("SELECT id FROM connections LIMIT 1"))
+        await hook_drift.note(
+            session, tenant_id, connection, stream="contacts", event="contact.creation",
+            differs=["objectId is gone", "meta.version has the new value 3.0; we know 2.0"], count=3,
+        )  # fmt: skip
+    await received(services, tenant_id, connection)
+    async with services.db.tenant(tenant_id) as session:
+        await session.execute(text("UPDATE inbound_events SET differs = 'objectId is gone'"))
+    for path in ("/console/issues/webhook_drift", f"/console/tenants/{name.lower()}"):
+        page = await support.get(path)
+        assert page.status_code == 200
+        for words in ("contact.creation", "objectId is gone", "3.0; we know 2.0", "3 times"):
+            assert words in page.text, (path, words)
+    listed = (await support.get(f"/console/tenants/{name.lower()}/connections/{connection}/events")).text
+    assert "objectId is gone" in listed
+    assert "personal" not in listed
+    assert "webhooks.json" in (await support.get("/console/runbooks/webhook_drift")).text

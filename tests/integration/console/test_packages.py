@@ -140,6 +140,48 @@ async def test_every_process_knows_of_it_without_a_restart(
         await other.close()
 
 
+TELLS = """
+[webhooks]
+owner = "connection"
+signatures = ["standard-webhooks"]
+keyed_by = "us"
+type = "type"
+id = ["id"]
+kinds = [{ type = "contact.*", stream = "contacts", ids = ["data.id"], document = "data" }]
+"""
+CONTRACT = """{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "events": {
+    "contact.*": {
+      "type": "object",
+      "required": ["type", "data"],
+      "properties": {
+        "type": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+      }
+    }
+  }
+}"""
+
+
+async def test_its_contract_of_events_comes_with_it(services: Services, chief: Any, make: Make) -> None:
+    tells = ("[[rates]]", f"{TELLS}\n[[rates]]")
+    connectors = services.connectors
+    await upload(chief, make("0.1.0", tells, contract=CONTRACT))
+    assert await connectors.find_contract("acme@0.1.0") is None, "it is not examined yet"
+    await taken_in(services, make("0.1.1", tells, contract=CONTRACT), chief)
+    await taken_in(services, make("0.1.2", tells), chief)
+    await taken_in(services, make("0.1.3", tells, contract='{"events": {"pattern": 1}}'), chief)
+    found = await connectors.find_contract("acme@0.1.1")
+    assert found is not None
+    assert [one.words for one in found.deviations("contact.made", {"type": "contact.made"}) or ()] == [
+        "data is gone"
+    ]
+    assert await connectors.find_contract("acme@0.1.2") is None, "it may send what it likes"
+    assert await connectors.find_contract("acme@0.1.3") is None, "what cannot be used stops nothing"
+
+
 async def test_what_is_refused_names_the_field(
     services: Services, chief: Any, support: Any, make: Make
 ) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
+from trunkline.health import hook_drift
 from trunkline.kernel.clock import now
 from trunkline.kernel.ids import new_id
 from trunkline.vault.sealed import place
@@ -75,6 +76,37 @@ async def test_events_are_listed_filtered_and_opened(factory: Any, people: Seede
     assert "<script>alert" not in page
     assert "user-agent" in page
     assert "Some messages from the connected service could not be used" in page
+
+
+async def test_messages_that_are_not_as_agreed_are_told_in_words(
+    factory: Any, people: Seeded, owner: Any
+) -> None:
+    made = await factory.whole(people.tenants["globex"].id)
+    words = "objectId is gone; there is object_id instead"
+    event = await received(factory, made, differs=words)
+    place = f"/portal/connections/{made.connection_id}"
+    calm = (await owner.get(place)).text
+    assert "no longer look as agreed" not in calm
+    async with factory.db.tenant(made.tenant_id) as session:
+        for differs in ("occurredAt is now: <b>text</b>; it was: whole number", words):
+            await hook_drift.note(
+                session,
+                made.tenant_id,
+                made.connection_id,
+                stream="contacts",
+                event="contact.creation",
+                differs=[differs],
+                count=2,
+            )
+    for path in (place, "/portal/issues"):
+        page = (await owner.get(path)).text
+        assert "<code>contact.creation</code>" in page
+        assert words in page
+        assert "no longer look as agreed" in page
+        assert "<b>text" not in page
+    assert "4 messages" in (await owner.get(place)).text
+    assert words in (await owner.get(f"/portal/events/{event}")).text
+    assert "Not as agreed" in (await owner.get(f"{place}/events")).text
 
 
 async def test_one_is_replayed_once_and_it_is_told(factory: Any, people: Seeded, owner: Any) -> None:

@@ -46,7 +46,7 @@ from trunkline.work.dispatcher import Dispatcher
 from trunkline.work.executor import Executor
 from trunkline.work.fairness import Caps
 from trunkline.work.queue import WorkQueue
-from trunkline_connectors.catalogue import manifests
+from trunkline_connectors.catalogue import contracts, manifests
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
 from trunkline_connectors.hubspot.simulator_seed import PORTALS, Portal
 
@@ -109,7 +109,7 @@ class Rig:
         self.db = db
         self.settings = settings
         self.manifest = manifest
-        self.connectors = Connectors([manifest])
+        self.connectors = Connectors([manifest], contracts=contracts())
         self.vault = Vault(LocalKeyFile(settings.wrapping_key_file))
         self.work = WorkQueue()
         self.valkey = valkey

@@ -24,6 +24,7 @@ QUERIES = {
     "platform/trunkline/health/across.py": "what the console reads of every tenant: its role is the limit",
     "platform/trunkline/health/arrival.py": "which way each stream's changes arrive, by tenant",
     "platform/trunkline/health/trouble.py": "which connections of all tenants are in trouble, in the same role",
+    "platform/trunkline/health/hook_drift.py": "the issues of one cause, by tenant",
     "platform/trunkline/health/issues.py": "two statements of issues, each by tenant",
     "platform/trunkline/kernel/db.py": "sets the scope itself",
     "platform/trunkline/kernel/migrate.py": "asks for the schema's revision",

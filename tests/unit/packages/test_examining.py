@@ -46,10 +46,14 @@ async def test_findings_have_their_lines(folder: Path) -> None:
     manifest = folder / "manifest.toml"
     manifest.write_text(manifest.read_text().replace('path = "/api/{api_version}/me"', 'path = "me"'))
     (folder / "fixtures" / "accounts.json").unlink()
+    contract = '{\n  "$schema": "https://json-schema.org/draft/2020-12/schema",\n  "events": {"a": {"pattern": "x"}}}'
+    (folder / "webhooks.json").write_text(contract)
     raw = manifest.read_text().replace("{cursor}", "{nothing}")
     manifest.write_text(raw)
     found = await examine("acme", read(pack(folder)))
     assert found.findings
     assert all(one.line > 1 for one in found.findings)
+    (of_events,) = [one for one in found.findings if one.message.startswith("webhooks.json: ")]
+    assert (of_events.line, '"pattern" is not taken' in of_events.message) == (3, True)
     assert found.graded is not None
     assert found.graded.grade == "none"

@@ -1,5 +1,6 @@
 """How changes of a connection arrive: as they happen, or read regularly; and what members do about it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -14,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.audit.service import append
 from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
+from trunkline.health.hook_drift import HookDrift, still_open
+from trunkline.health.issues import HOOK_DRIFT
 from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError
@@ -57,6 +60,9 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     """The provider makes the secret."""
     events: tuple[str, ...] = ()
     """What to choose at the provider; empty: everything."""
+    drifts: Sequence[HookDrift] = ()
+    """Types of events that no longer look as agreed."""
+    drifts_sentence: str = failure(HOOK_DRIFT).customer
 
 
 async def telling_of(
@@ -75,6 +81,7 @@ async def telling_of(
         )
         return Telling(word="Read regularly", tone="neutral", icon="refresh", told=False, sentence=sentence)
     last = await repository.last_event_at(session, connection.tenant_id, connection.id)
+    drifts = await still_open(session, connection.tenant_id, connection.id)
     if how.owner == "client":
         sentence = (
             f"{label} tells our app of changes as they happen, within seconds. They are read regularly "
@@ -87,6 +94,7 @@ async def telling_of(
             told=True,
             sentence=sentence,
             last_event_at=last,
+            drifts=drifts,
         )
     mine = await hooks.of_connection(session, connection.tenant_id, connection.id)
     word, tone, icon, told, sentence = _standing(mine, label)
@@ -100,6 +108,7 @@ async def telling_of(
         sentence=sentence,
         mine=mine,
         last_event_at=last,
+        drifts=drifts,
         can_check=registers and usable,
         can_rotate=usable and mine is not None and mine.registered and not mine.rotating,
         by_hand=usable and mine is not None and not mine.registered and mine.state in {"refused", "active"},

@@ -19,7 +19,7 @@ from trunkline.sdk.registry import Connectors
 from trunkline.sdk.simulator_clock import wall_now
 from trunkline.services import build_services
 from trunkline.work.worker import run_worker
-from trunkline_connectors.catalogue import manifests
+from trunkline_connectors.catalogue import contracts, manifests
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
 from trunkline_connectors.intercom.simulator import IntercomSimulator
 from trunkline_connectors.pipedrive.simulator import PipedriveSimulator
@@ -150,7 +150,7 @@ async def telling(
         data=folder,
         sandbox_url=serve(simulator, senders=(sender,)),
     )
-    connectors = Connectors([quick(manifest) for manifest in manifests()])
+    connectors = Connectors([quick(manifest) for manifest in manifests()], contracts=contracts())
     services = build_services(settings, connectors, application="test")
     await services.start()
     journey = Told(case.way, name, services, simulator, wall_now)
