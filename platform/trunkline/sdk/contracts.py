@@ -101,7 +101,8 @@ class Contract:
         return next((one for one in self.events if _fits(one, kind)), None)
 
     def schema(self, entry: str) -> Mapping[str, Any]:
-        return self._resolved(self.events[entry])
+        found: Mapping[str, Any] = self._resolved(self.events[entry])
+        return found
 
     def described(self, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any] | None, bool]:
         """What it says of a pointer, and whether it asks for all of its path."""

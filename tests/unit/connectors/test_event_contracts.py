@@ -62,7 +62,7 @@ def test_every_event_of_its_simulator_fits(name: str) -> None:
     assert teller is not None
     told = list(hooks.registration.events) if hooks.registration else []
     shown = {"event_object": "*", "event_action": "*", "http_auth_user": ""}
-    account = simulator.accounts()[0].id
+    account = simulator.accounts[0].id
     hook = Webhook(id="1", account=account, url="https://x.test", secret="s", events=told, shown=shown)
     actions = Actions(simulator)
     before = len(simulator.store.ledger)
@@ -168,8 +168,8 @@ def test_a_contract_that_forgets_what_is_read_is_found(tmp_path: Path) -> None:
         return next(n for n, one in enumerate(target.read_text().splitlines(), 1) if of in one)
 
     (first, *_) = found('"objectId": {"type": ["string", "integer"]},', '"objectId": {"typ": "string"},')
-    assert first.startswith(f"hubspot/webhooks.json:{line('typ')}: ") or "objectId" in first
-    assert '"typ" is not taken' in first
+    wrong = line('{"typ"')
+    assert first.startswith(f'hubspot/webhooks.json:{wrong}: "typ" is not taken')
     missing = found(
         '"required": ["subscriptionType", "portalId", "objectId", ',
         '"required": ["subscriptionType", "portalId", ',

@@ -23,6 +23,7 @@ from trunkline.sdk.contracts import (
 )
 
 NAMES = st.sampled_from(["id", "objectId", "data", "items", "status", "meta", "version", "at"])
+FEW = settings(max_examples=60, deadline=None)
 PERSONAL = "ada.lovelace@example.com"
 VALUES = {
     "string": st.one_of(st.text(max_size=5), st.just(PERSONAL)),
@@ -98,6 +99,7 @@ def places(schema: dict[str, Any], value: Any, path: str = "") -> list[tuple[str
     return found
 
 
+@FEW
 @given(cases())
 def test_whatever_fits_has_no_deviation(case: tuple[dict[str, Any], Any]) -> None:
     schema, payload = case
@@ -105,6 +107,7 @@ def test_whatever_fits_has_no_deviation(case: tuple[dict[str, Any], Any]) -> Non
     assert contract(schema).deviations("a.b", payload) == []
 
 
+@FEW
 @given(cases(), st.data())
 def test_a_field_that_is_gone_is_named(case: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
     schema, payload = case
@@ -119,6 +122,7 @@ def test_a_field_that_is_gone_is_named(case: tuple[dict[str, Any], Any], data: s
     assert found[0].words == f"{found[0].field} is gone"
 
 
+@FEW
 @given(cases(), st.data())
 def test_another_type_is_named_with_both(case: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
     schema, payload = case
@@ -134,6 +138,7 @@ def test_another_type_is_named_with_both(case: tuple[dict[str, Any], Any], data:
     assert found[0].words.startswith(f"{at} is now: ")
 
 
+@FEW
 @given(cases(), st.data())
 def test_a_new_value_is_named(case: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
     schema, payload = case
@@ -149,6 +154,7 @@ def test_a_new_value_is_named(case: tuple[dict[str, Any], Any], data: st.DataObj
     assert all(str(value) in found[0].words for value in inner.get("enum", [inner.get("const")]))
 
 
+@FEW
 @given(
     cases(),
     st.recursive(
@@ -184,8 +190,8 @@ def test_the_words_are_for_people() -> None:
     assert found is not None
     assert [one.words for one in found] == [
         "objectId is gone; there is object_id instead",
-        "ids[] is now: text; it was: whole number",
         "meta.version has the new value 3.0; we know 1.0, 2.0",
+        "ids[] is now: text; it was: whole number",
     ]
     assert given.deviations("b.c", payload) is None, "the contract says nothing of it"
     (other,) = given.deviations("a.b", [payload]) or ()
@@ -306,7 +312,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@FEW
 @given(
     st.dictionaries(st.sampled_from(["$schema", "$defs", "events", "description"]), json_values), json_values
 )

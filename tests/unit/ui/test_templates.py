@@ -130,6 +130,7 @@ CASES = {
     "list_rows": lambda: UI.list_rows(caller=lambda: HOSTILE),
     "live": lambda: UI.live(HOSTILE, HOSTILE, caller=lambda: HOSTILE),
     "callout": lambda: UI.callout(HOSTILE, HOSTILE),
+    "hook_drift": lambda: UI.hook_drift(HOSTILE, [HOSTILE, HOSTILE]),
     "flashes": lambda: UI.flashes([Flash(HOSTILE)]),
     "progress": lambda: UI.progress(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
     "spinner": lambda: UI.spinner(HOSTILE),
