@@ -42,9 +42,9 @@ APP = {
     "identities": "SELECT INSERT DELETE",
     "inbound_attempts": "SELECT INSERT",
     "inbound_events": (
-        "SELECT INSERT UPDATE(attempts) UPDATE(body) UPDATE(cause) UPDATE(done_at) UPDATE(due_at)"
-        " UPDATE(external_ids) UPDATE(headers) UPDATE(key_version) UPDATE(label) UPDATE(replay_id)"
-        " UPDATE(state) UPDATE(stream) UPDATE(tries)"
+        "SELECT INSERT UPDATE(attempts) UPDATE(body) UPDATE(cause) UPDATE(differs) UPDATE(done_at)"
+        " UPDATE(due_at) UPDATE(external_ids) UPDATE(headers) UPDATE(key_version) UPDATE(label)"
+        " UPDATE(replay_id) UPDATE(state) UPDATE(stream) UPDATE(tries)"
     ),
     "issues": "SELECT INSERT UPDATE",
     "known_browsers": ALL,
@@ -130,10 +130,10 @@ CONSOLE = {
     ),
     "inbound_attempts": "SELECT",
     "inbound_events": (
-        "SELECT(attempts) SELECT(cause) SELECT(connection_id) SELECT(connector) SELECT(done_at) SELECT(due_at)"
-        " SELECT(id) SELECT(label) SELECT(occurred_at) SELECT(received_at) SELECT(replay_id) SELECT(size)"
-        " SELECT(source_id) SELECT(state) SELECT(stream) SELECT(tenant_id) SELECT(tries) SELECT(type)"
-        " SELECT(verdict)"
+        "SELECT(attempts) SELECT(cause) SELECT(connection_id) SELECT(connector) SELECT(differs) SELECT(done_at)"
+        " SELECT(due_at) SELECT(id) SELECT(label) SELECT(occurred_at) SELECT(received_at) SELECT(replay_id)"
+        " SELECT(size) SELECT(source_id) SELECT(state) SELECT(stream) SELECT(tenant_id) SELECT(tries)"
+        " SELECT(type) SELECT(verdict)"
     ),
     "deliveries": (
         "SELECT(attempts) SELECT(cause) SELECT(created_at) SELECT(ended_at) SELECT(endpoint_id)"
