@@ -29,7 +29,13 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.problems import FieldError
 from trunkline.kernel.scopes import needs
 
-_STATUS = {REFUSED: 422, "missing_scope": 403, "paused_by_member": 409, "disconnected_by_member": 409}
+_STATUS = {
+    REFUSED: 422,
+    "missing_scope": 403,
+    "paused_by_member": 409,
+    "disconnected_by_member": 409,
+    "not_written": 409,
+}
 _ACCESS = frozenset({"grant_revoked", "token_rejected", "ambiguous_refresh"})
 
 
@@ -81,8 +87,8 @@ class ActionController(Controller):
 
         Waits up to 10 s for the provider. 200: `done`, or `partial` where several inputs were given and some
         were refused; 422 with `errors`: the provider does not accept a value; 202: it goes on by itself,
-        since a limit, an outage or a lost answer holds it up, or because of `Prefer: respond-async`. Read
-        the call until it has ended.
+        since a limit, an outage or a lost answer holds it up, or because of `Prefer: respond-async`: read
+        the call until it has ended. 202 also where it is `unknown`, which a person decides.
         """
         if request.headers.get(HEADER) is None:
             raise BadInputError(
@@ -208,12 +214,13 @@ def _failed(call: ActionCallView, *, several: bool) -> ActionFailedError:
         for at, one in enumerate(call.results)
         if one.field
     ]
+    looked = f"{call.decided_by} looked there: it was not written. It can be tried again."
     error = ActionFailedError(
-        call.message or "It failed.",
-        code=call.cause,
+        call.message or looked,
+        code=call.cause or "not_written",
         field=errors[0].field if errors else None,
         errors=errors,
         call=str(call.id),
     )
-    error.status = 409 if call.cause in _ACCESS else _STATUS.get(call.cause or "", 502)
+    error.status = 409 if call.cause in _ACCESS else _STATUS.get(call.cause or "not_written", 502)
     return error

@@ -14,7 +14,8 @@ from trunkline.actions.schemas import ActionCallView, ResultView
 from trunkline.resilience.failures import failure
 
 HOLD = timedelta(seconds=90)
-"""How long a call is one process's; longer than a sending may take (`running.SENDING_SECONDS`)."""
+"""How long a call is one process's, from its claim and anew from its sending; longer than that may take
+(`running.SENDING_SECONDS`)."""
 _COLUMNS = (
     *("id", "connection_id", "action", "state", "count", "result_id", "results", "cause", "asked_by"),
     *("asked_at", "tries", "due_at", "finished_at", "decided_by", "correlation_id"),
@@ -127,12 +128,13 @@ async def claim(session: AsyncSession, tenant_id: UUID, call_id: UUID) -> Held |
 
 
 async def sending(session: AsyncSession, held: Held) -> bool:
-    """Say, before anything goes out, that it does. False: it is not ours any more."""
+    """Say, before anything goes out, that it does; the hold begins anew. False: it is not ours any more."""
     return await _write(
         session,
         held,
         {
             "state": "sending",
+            "held_until": func.clock_timestamp() + HOLD,
             "sent_at": func.clock_timestamp(),
             "first_sent_at": func.coalesce(ActionCall.first_sent_at, func.clock_timestamp()),
         },

@@ -6,9 +6,9 @@ that the provider may have written: what then happens is what the action's manif
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import structlog
@@ -23,6 +23,7 @@ from trunkline.health.issues import open_issue
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.resilience.backoff import full_jitter
+from trunkline.resilience.failures import failure
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.provider import ProviderClient
 from trunkline.sdk.actions import Action
@@ -32,10 +33,14 @@ from trunkline.vault.service import Vault
 SENDING_SECONDS: Final = 60.0
 """A sending that takes longer is given up as lost; less than the hold, so that no two are ever under way."""
 GIVES_UP: Final = timedelta(hours=24)
+"""After it was asked for: a write of the day before yesterday would surprise whoever finds it."""
 KEPT: Final = timedelta(days=30)
 """How long after its end it is known what a call was to write that wrote nothing."""
 _ACCESS_GONE: Final = frozenset({"token_rejected", "grant_revoked"})
 UNKNOWN: Final = "unknown_outcome"
+GIVEN_UP: Final = "write_given_up"
+_PASSES: Final = frozenset({"wait", "retry", "refresh", "reconnect"})
+"""Actions of failures after which a call whose outcome is open can still be cleared up."""
 INTERACTIVE_PATIENCE: Final = 4.0
 """Seconds that somebody who waits is held up by a limit; then the call is queued."""
 
@@ -90,52 +95,60 @@ class Runner:
             return None
         opened = box.open(held.input, held.key_version, sealed_place(call_id))
         step = await self._attempt(held, msgspec.json.decode(opened), interactive=interactive)
-        await self._settled(held, step)
-        return step.due_at
+        if await self._settled(held, step):
+            return step.due_at
+        return now() + repository.HOLD  # somebody else has it, and may die with it
 
     # -- inside -----------------------------------------------------------------------------
 
     async def _attempt(self, held: Held, items: Sequence[Mapping[str, Any]], *, interactive: bool) -> Step:
         target = await self._provider.target(held.tenant_id, held.connection_id)
         action = target.manifest.action(held.action)
+        fresh = held.state == "queued"
         if action is None:  # a newer version of the connector has it no more
-            return _ended("failed" if held.state == "queued" else "unknown", "bad_request")
+            return _ended("failed", "bad_request") if fresh else _ended("unknown", UNKNOWN)
+        if fresh and now() - held.asked_at > GIVES_UP:
+            return _ended("failed", GIVEN_UP)
         one = Sending(
             target=target,
             action=action,
             items=items,
-            key=held.id.hex,
+            key=_key(held),
             asked_at=held.asked_at,
             interactive=interactive,
             patience=INTERACTIVE_PATIENCE if interactive else 20.0,
         )
         try:
-            if held.state != "queued":
+            if not fresh:
                 cleared = await self._cleared_up(held, one)
                 if cleared is not None:
                     return cleared
             async with self._db.tenant(held.tenant_id) as session:
                 if not await repository.sending(session, held):
                     return Step({})
-        except ProviderError as error:
-            return self._looked_in_vain(held, error)
-        except NotUsableError as error:
-            return _ended("failed" if held.state == "queued" else "unknown", error.failure_code)
+        except (ProviderError, NotUsableError) as error:
+            return _still_open(held, error)
         return await self._sent(held, one)
 
     async def _sent(self, held: Held, one: Sending) -> Step:
+        # of a sending before this one it is still not known whether it arrived
+        looked = one.action.repeat == "find" and one.action.change is None
+        before = held.state != "queued" and not looked
         try:
             async with asyncio.timeout(SENDING_SECONDS):
                 results = await send(self._provider.calls, one)
         except TimeoutError:
             return self._lost(held, one.action, "provider_timeout", {})
         except NotUsableError as error:
-            return _ended("failed", error.failure_code)
+            return _still_open(held, error) if before else _ended("failed", error.failure_code)
         except ProviderError as error:
             detail = {"correlation_id": error.detail.get("correlation_id")}
             if perhaps_written(error):
                 return self._lost(held, one.action, error.failure.code, detail)
+            if before:
+                return _still_open(held, error, detail)
             if error.failure.action in {"wait", "retry"}:
+                detail["first_sent_at"] = None
                 return _again("queued", held, error.failure.code, error.retry_at, detail)
             refusal = problems_of(one.action, error)
             return _ended("failed", error.failure.code, [refusal] * held.count, detail)
@@ -161,13 +174,6 @@ class Runner:
         found = await written_before(self._provider.calls, one)
         return None if found is None else _written([found])
 
-    def _looked_in_vain(self, held: Held, error: ProviderError) -> Step:
-        if error.failure.action in {"wait", "retry"}:
-            return _again(
-                "queued" if held.state == "queued" else "checking", held, error.failure.code, error.retry_at
-            )
-        return _ended("failed" if held.state == "queued" else "unknown", error.failure.code)
-
     def _lost(self, held: Held, action: Action, cause: str, detail: dict[str, Any]) -> Step:
         """The answer to a sending did not come, or cannot be read."""
         if action.repeat == "never":
@@ -177,9 +183,10 @@ class Runner:
     def _settling(self, action: Action) -> timedelta:
         return timedelta(seconds=(action.find.settle_seconds if action.find else 1) * self._settle)
 
-    async def _settled(self, held: Held, step: Step) -> None:
+    async def _settled(self, held: Held, step: Step) -> bool:
+        """Whether it was still ours."""
         if not step.values:
-            return
+            return False
         async with self._db.tenant(held.tenant_id) as session:
             mine = await repository.settle(session, held, step.values)
             cause = step.values.get("cause")
@@ -197,10 +204,18 @@ class Runner:
             state=step.values["state"] if mine else "overtaken",
             cause=cause,
         )
+        return mine
 
 
 def sealed_place(call_id: UUID) -> str:
     return place("action_calls", call_id, field="input")
+
+
+def _key(held: Held) -> str:
+    """By which the provider knows the call: the same however often it is sent, another once a person had it
+    tried again, since a provider may keep a refusal under its key.
+    """
+    return uuid5(held.id, held.asked_at.astimezone(UTC).isoformat()).hex
 
 
 def _written(results: list[ItemResult]) -> Step:
@@ -237,13 +252,24 @@ def _ended(
     )
 
 
+def _still_open(
+    held: Held, error: ProviderError | NotUsableError, detail: Mapping[str, Any] | None = None
+) -> Step:
+    """Trouble with a call that may have been written before: only what passes is waited for."""
+    code = error.failure_code
+    retry_at = error.retry_at if isinstance(error, ProviderError) else None
+    if failure(code).action in _PASSES or code == "paused_by_member":
+        return _again("checking", held, code, retry_at, detail)
+    return _ended("unknown", UNKNOWN, detail=detail)
+
+
 def _again(
     state: str, held: Held, cause: str, at: datetime | None, detail: Mapping[str, Any] | None = None
 ) -> Step:
     """Later; after a day no more."""
     moment = now()
     if moment - held.asked_at > GIVES_UP:
-        return _ended(*(("failed", cause) if state == "queued" else ("unknown", UNKNOWN)), detail=detail)
+        return _ended(*(("failed", GIVEN_UP) if state == "queued" else ("unknown", UNKNOWN)), detail=detail)
     wait = timedelta(seconds=full_jitter(held.tries + 1, 1.0, 300.0))
     due = max(at, moment) if at is not None and held.tries == 0 else max(at or moment, moment + wait)
     return Step(

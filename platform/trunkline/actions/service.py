@@ -172,7 +172,7 @@ class ActionService:
         if outcome == "written":
             values |= {"state": "done", "cause": None, "input": None}
         else:
-            values |= {"state": "failed"}
+            values |= {"state": "failed", "cause": None}
         after = await self._set(session, tenant_id, principal, before, "decided", values, outcome=outcome)
         if not await repository.unknowns(session, tenant_id, before.connection_id):
             await resolve_cause(session, tenant_id, before.connection_id, UNKNOWN, stream=None)
@@ -295,6 +295,7 @@ def _anew() -> dict[str, Any]:
         "sent_at": None,
         "due_at": moment,
         "finished_at": None,
+        "decided_by": None,
     }
 
 

@@ -4,19 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import pytest
-from journey_kit.journey import ORIGIN, Journey, quick
+from journey_kit.acting import Acting
+from journey_kit.journey import ORIGIN, quick
 from journey_kit.rows import ROWS
 from journey_kit.way import Ahead, live
 
-from trunkline.actions.running import Runner
-from trunkline.actions.schemas import ENDED, ActionCallView, ActionIn
-from trunkline.actions.service import ActionService
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.registry import Connectors
-from trunkline.services import Services, build_services
+from trunkline.services import build_services
 from trunkline_connectors.catalogue import manifests
 
 Given = Callable[[Any, str], dict[str, Any]]
@@ -168,53 +165,6 @@ CASES: dict[str, dict[str, Case]] = {
         ),
     },
 }
-
-
-class Acting(Journey):
-    """A connection whose actions are run."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        services: Services = self.services
-        runner = Runner(
-            services.db,
-            services.vault,
-            services.provider,
-            services.connections,
-            settle=0.01,
-        )
-        self.service = ActionService(services.db, services.vault, services.connectors, services.work, runner)
-
-    @property
-    def ledger(self) -> list[Any]:
-        return list(self.simulator.store.ledger)
-
-    async def ask(self, name: str, given: dict[str, Any]) -> UUID:
-        async with self.services.db.tenant(self.tenant) as session:
-            asked = await self.service.ask(
-                session,
-                self.tenant,
-                self.who,
-                self.connection,
-                name,
-                ActionIn(input=given),
-                now_and_here=True,
-            )
-        return asked.id
-
-    async def act(self, name: str, given: dict[str, Any]) -> ActionCallView:
-        call = await self.service.carry_out(self.tenant, await self.ask(name, given))
-        return await self.ended(call.id)
-
-    async def ended(self, call_id: UUID) -> ActionCallView:
-        """Carried on with, as a worker does, until it ends."""
-        for _ in range(200):
-            call = await self.service.look(self.tenant, call_id)
-            if call.state in ENDED:
-                return call
-            await self.service._runner.run(self.tenant, call_id)
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"it does not end: {call}")
 
 
 @pytest.fixture(params=CASES)

@@ -53,3 +53,25 @@ async def test_writing_is_allowed_by_a_reconnect_that_asks_for_it(
     assert {"crm.objects.contacts.read", "crm.objects.contacts.write", "crm.objects.deals.write"} <= set(
         asked
     )
+
+
+async def test_a_viewer_sees_what_was_written_and_changes_nothing(
+    factory: Any, people: Seeded, owner: Any, viewer: Any
+) -> None:
+    made = await factory.whole(people.tenants["globex"].id)
+    path = f"/portal/connections/{made.connection_id}"
+    unknown = (await factory.written(made))["call_id"]
+    failed = (await factory.written(made, "failed", cause="write_refused"))["call_id"]
+    for button in ("It was written", "Try again: Move a deal to a stage", "Allow writing"):
+        assert button in (await owner.get(path)).text
+        assert button not in (await viewer.get(path)).text
+    assert "Your decision" in (await viewer.get(path)).text
+    for deed, form in (
+        (f"{unknown}/decide", {"outcome": "written"}),
+        (f"{failed}/retry", {}),
+        ("allow", {}),
+    ):
+        assert (await viewer.post(f"{path}/calls/{deed}", **form)).status_code == 403, deed
+    async with factory.db.tenant(made.tenant_id) as session:
+        rows = await session.execute(text("SELECT state FROM action_calls ORDER BY id"))
+        assert [row.state for row in rows] == ["unknown", "failed"]
