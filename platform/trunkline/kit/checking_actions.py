@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from trunkline.recipes.errors import did_you_mean
-from trunkline.sdk.actions import CALL_NAMES, Action, Find
+from trunkline.sdk.actions import CALL_NAMES, OTHERS, Action, Find
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.templates import holes
 
@@ -39,13 +39,13 @@ def _inputs(at: str, action: Action, values: set[str]) -> Iterator[Problem]:
         if one.name in seen:
             yield here, f'{action.name}: the input "{one.name}" is there twice.', ""
         seen.add(one.name)
-        if one.name in values or one.name in CALL_NAMES | {"found", "items", "item_key"}:
+        if one.name in values or one.name in CALL_NAMES | {"found", "items", "item_key", OTHERS}:
             yield (
                 here,
                 f'{action.name}: "{one.name}" is a value of the connection or call.',
                 "Give the input another name.",
             )
-        if not {one.name, f"{one.name}_quoted"} & used:
+        if not {one.name, f"{one.name}_quoted", OTHERS} & used:
             yield (
                 here,
                 f'{action.name}: the input "{one.name}" is never sent.',
@@ -57,6 +57,8 @@ def _inputs(at: str, action: Action, values: set[str]) -> Iterator[Problem]:
             if option not in one.options:
                 suggestion = did_you_mean(option, one.options)
                 yield here, f'{action.name}: "{option}" is no option of "{one.name}".', suggestion
+        if one.sent_as and (OTHERS not in used or one not in action.others):
+            yield here, f'{action.name}: "{one.name}" is not among {{others}}.', "Drop `sent_as`."
         if (one.pairs or one.prefix) and one.type != "map":
             yield here, f'{action.name}: only a map has pairs or a prefix, not "{one.name}".', ""
     for name, target in action.fields.items():
@@ -66,7 +68,7 @@ def _inputs(at: str, action: Action, values: set[str]) -> Iterator[Problem]:
 
 def _templates(at: str, action: Action, values: set[str]) -> Iterator[Problem]:
     given = {name for one in action.input for name in (one.name, f"{one.name}_quoted")}
-    known = values | given | CALL_NAMES
+    known = values | given | CALL_NAMES | {OTHERS}
     own: list[object] = [action.path, action.query, action.headers, action.id if "{" in action.id else ""]
     sent = known | ({"items"} if action.batch else set())
     parts: list[tuple[str, list[object], set[str]]] = [(at, [*own, action.body or {}], sent)]

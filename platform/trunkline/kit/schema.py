@@ -4,30 +4,63 @@ from typing import Any
 
 import msgspec
 
-from trunkline.sdk.defaults import EACH
+from trunkline.sdk.defaults import EACH_ACTION, EACH_STREAM, OBJECTS
 from trunkline.sdk.manifest import Manifest
+
+_TEXT = {"type": "string"}
+_PARTS = ("Read", "Incremental", "Deletions", "Discovery", "Find", "Change", "Batch")
+_OWN = {
+    "StreamSpec": {"name"},
+    "Action": {"name", "title"},
+    "SuggestedRecipe": {"stream", "model", "description"},
+    "Field": {"name"},
+    "ActionInput": {"name"},
+    "Event": {"type", "ids"},
+    "Fetch": {"path", "records"},
+    **{name: set[str]() for name in _PARTS},
+}
+"""What a part must say itself; the rest it may have from what is said once, or have by default."""
 
 
 def manifest_schema() -> dict[str, Any]:
-    """Draft 2020-12. What `[each_stream]` may say at all is open: each stream must be whole in the end."""
+    """Draft 2020-12. What `[each_stream]` and `[each_action]` may say at all is open: each stream and action
+    must be whole in the end.
+    """
     schema = msgspec.json.schema(Manifest)
     parts = schema["$defs"]
-    parts["Manifest"]["properties"][EACH] = {
-        "type": "object",
-        "description": "What every stream has unless it says otherwise.",
-    }
-    # what a stream says itself may be a part of what it has in the end, or false to have none of it
-    for name in ("Read", "Incremental", "Deletions", "Discovery"):
-        parts[name]["required"] = []
+    for name, own in _OWN.items():
+        parts[name]["required"] = sorted(own & set(parts[name].get("required", ())))
+    manifest = parts["Manifest"]["properties"]
+    for each, kind in ((EACH_STREAM, "stream"), (EACH_ACTION, "action")):
+        words = f"What every {kind} has unless it says otherwise."
+        manifest[each] = {"type": "object", "description": words}
+    for name in _PARTS:
         # of a part that stands in place of all that was said once
         parts[name]["properties"]["anew"] = {"const": True}
-    stream = parts["StreamSpec"]
-    stream["required"] = [name for name in stream["required"] if name in {"name", "label"}]
-    for name in ("discovery", "incremental", "deletions", "also", "deleted"):
-        stream["properties"][name] = {"anyOf": [stream["properties"][name], {"const": False}]}
+    _or(parts["StreamSpec"], ("discovery", "incremental", "deletions", "also", "deleted"), {"const": False})
+    _or(parts["Action"], ("input", "find", "change", "batch", "body"), {"const": False})
+    _short(parts["StreamSpec"]["properties"]["fields"], _TEXT, _list(1, 3))
+    _short(parts["Action"]["properties"]["input"]["anyOf"][0], _TEXT, _list(1, 2))
+    pairs = {"type": "array", "items": {"anyOf": [_TEXT, _list(2, 2)]}}
+    _or(parts["SuggestedRecipe"], ("fields",), pairs)
+    parts["Webhooks"]["properties"][OBJECTS] = {"type": "object", "additionalProperties": _TEXT}
+    parts["Event"]["properties"]["type"] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:trunkline:connector-manifest:1",
         "title": "A connector's manifest",
         **schema,
     }
+
+
+def _or(part: dict[str, Any], names: tuple[str, ...], other: dict[str, Any]) -> None:
+    for name in names:
+        part["properties"][name] = {"anyOf": [part["properties"][name], other]}
+
+
+def _short(listed: dict[str, Any], *others: dict[str, Any]) -> None:
+    listed["items"] = {"anyOf": [listed["items"], *others]}
+
+
+def _list(least: int, most: int) -> dict[str, Any]:
+    return {"type": "array", "items": _TEXT, "minItems": least, "maxItems": most}

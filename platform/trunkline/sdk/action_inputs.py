@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from trunkline.sdk.actions import Action, ActionInput
+from trunkline.sdk.actions import OTHERS, Action, ActionInput
 
 OWN_NAME: Final = re.compile(r"[A-Za-z0-9_.:@ -]{1,100}")
 """Of an account's own field."""
@@ -59,7 +59,22 @@ def call_values(action: Action, given: Mapping[str, Any], key: str, asked_at: da
         values[one.name] = value
         if isinstance(value, str):
             values[f"{one.name}_quoted"] = re.sub(r"([\\'\"])", r"\\\1", value)
+    values[OTHERS] = _others(action, values)
     return values
+
+
+def _others(action: Action, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a map brings does not take the place of an input of its own."""
+    maps: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for one in action.others:
+        if one.name not in values:
+            continue
+        if one.type == "map" and one.pairs is None:
+            maps |= values[one.name]
+        else:
+            own[one.sent_as or one.name] = values[one.name]
+    return maps | own
 
 
 def blamed(action: Action, theirs: str) -> str | None:
@@ -72,8 +87,9 @@ def blamed(action: Action, theirs: str) -> str | None:
         for name, hole in _leaves(template):
             if name in {theirs, last} and action.given(hole):
                 return hole
-    if action.given(last) is not None:
-        return last
+    for one in action.input:
+        if (one.sent_as or one.name) in {theirs, last}:
+            return one.name
     own = next((one for one in action.input if one.type == "map"), None)
     if own is not None and OWN_NAME.fullmatch(last):
         return f"{own.name}.{last.removeprefix(own.prefix)}"

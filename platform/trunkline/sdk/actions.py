@@ -3,8 +3,9 @@
 Templates are those of streams (`trunkline.sdk.streams`), filled with the inputs by their names and the
 connection's values. Besides them: {call_key}, which is the same however often a call is sent and differs
 between calls; {call_ms}, {call_s}, {call_iso}, when it was asked for; {found}, the id of what `find` found
-(in `change`); {<input>_quoted}, a text with quotes and backslashes escaped, for query languages. A member
-named "..." takes in the members of the object that it stands for.
+(in `change`); {<input>_quoted}, a text with quotes and backslashes escaped, for query languages; {others},
+an object of all inputs that nothing else of what is sent names, as the provider calls them, a map's members
+among them. A member named "..." takes in the members of the object that it stands for.
 """
 
 from typing import Annotated, Any, Literal
@@ -12,9 +13,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trunkline.sdk.authentication import Name
+from trunkline.sdk.templates import holes
 
 Kind = Literal["string", "number", "integer", "boolean", "enum", "datetime", "date", "list", "map"]
 CALL_NAMES = frozenset({"call_key", "call_ms", "call_s", "call_iso"})
+OTHERS = "others"
 
 
 class ActionInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,6 +25,8 @@ class ActionInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: Name
     label: str
+    sent_as: str = ""
+    """The provider's name for it among {others}; empty: the same."""
     type: Kind = "string"
     required: bool = False
     help: str = ""
@@ -150,6 +155,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         batch = () if self.batch is None else (self.batch.item,)
         change = () if self.change is None else (self.change.path, self.change.body or {})
         return (*own, *batch, *change)
+
+    @property
+    def others(self) -> tuple[ActionInput, ...]:
+        """What {others} is made of."""
+        named = holes(list(self.templates))
+        return tuple(one for one in self.input if not {one.name, f"{one.name}_quoted"} & named)
 
     def given(self, name: str) -> ActionInput | None:
         return next((one for one in self.input if one.name == name), None)

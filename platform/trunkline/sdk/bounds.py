@@ -21,8 +21,9 @@ LARGEST: Final = 10**9
 MOST_DOTS: Final = 100
 """On one line. tomllib keeps every beginning of a dotted name: one of 100,000 parts would take 40 GB."""
 MOST_STREAMS: Final = 100
+LONGEST_NAME: Final = 60
 MOST_COMMON: Final = 1000
-"""Values in [each_stream], which are copied for each."""
+"""Values in [each_stream] or [each_action], which are copied for each."""
 
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _HEADER_SIGNS: Final = frozenset("!#$%&'*+-.^_`|~")
@@ -62,15 +63,16 @@ def check_tree(value: Any, at: str = "", depth: int = 0) -> None:
         raise ValueError(f"a number that cannot be used: 0 to {LARGEST:,} can{_place(at)}")
 
 
-def check_common(common: Any, streams: list[Any]) -> None:
-    """`[each_stream]` and how often it is copied. ValueError."""
-    if len(streams) > MOST_STREAMS:
-        raise ValueError(f"streams has {len(streams)} entries; {MOST_STREAMS} are allowed")
+def check_common(common: Any, listed: list[Any], each: str, kind: str) -> None:
+    """`[each_stream]` or `[each_action]` and how often it is copied. ValueError."""
+    if len(listed) > MOST_STREAMS:
+        raise ValueError(f"{kind} has {len(listed)} entries; {MOST_STREAMS} are allowed")
     if sum(1 for _ in _values(common)) > MOST_COMMON:
-        raise ValueError(f"each_stream has more than {MOST_COMMON} values")
-    for stream in streams:
-        if isinstance(stream, dict) and len(str(stream.get("name"))) > 60:
-            raise ValueError("streams: a name has at most 60 characters")
+        raise ValueError(f"{each} has more than {MOST_COMMON} values")
+    for one in listed:
+        names = [str(one.get(name, "")) for name in ("name", "stream")] if isinstance(one, dict) else []
+        if any(len(name) > LONGEST_NAME for name in names):
+            raise ValueError(f"{kind}: a name has at most {LONGEST_NAME} characters")
 
 
 def check_headers(headers: dict[str, str], at: str) -> None:

@@ -199,9 +199,9 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     path: str
     records: str
-    name: str
-    label: str
-    type: str
+    name: str = "name"
+    label: str = "label"
+    type: str = "type"
     """Pointer to the provider's word for the type; `types` says what it means."""
     types: dict[str, str] = {}
     options: str | None = None

@@ -62,6 +62,12 @@ def test_our_own_manifests_have_no_finding(name: str) -> None:
     assert [str(one) for one in check(OURS[name].folder)] == []
 
 
+def test_a_manifest_stays_small() -> None:
+    assert len(OURS["hubspot"].manifest_path.read_text("utf-8").splitlines()) <= 250
+    for name, package in OURS.items():
+        assert len(package.manifest_path.read_text("utf-8").splitlines()) <= 500, name
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_our_own_manifests_fit_the_published_schema(name: str) -> None:
     raw = tomllib.loads(OURS[name].manifest_path.read_text("utf-8"))

@@ -120,6 +120,27 @@ def test_an_own_field_lies_beside_the_others_and_never_over_them() -> None:
     assert fill_body(template, {"name": "Nora"}) == {"properties": {"name": "Nora"}}
 
 
+def test_others_are_what_nothing_else_names_as_the_provider_calls_it() -> None:
+    inputs = (
+        ActionInput(name="email", label="E"),
+        ActionInput(name="first_name", label="F", sent_as="firstname"),
+        ActionInput(name="phone", label="P"),
+        ActionInput(name="fields", label="O", type="map", prefix="c_"),
+    )
+    act = action(*inputs, path="/people/{email}", body={"properties": "{others}"})
+    assert act.others == inputs[1:]
+    given = {"email": "n@a.example", "first_name": "Nora", "fields": {"plan": "team", "x": None}}
+    values = call_values(act, given, "key", AT)
+    assert fill_body(act.body, values) == {"properties": {"firstname": "Nora", "c_plan": "team", "c_x": None}}
+    assert fill_body(act.body, call_values(act, {"email": "n@a.example"}, "key", AT)) == {"properties": {}}
+    plain = action(*inputs[:3], ActionInput(name="fields", label="O", type="map"), body={"...": "{others}"})
+    over = call_values(plain, {"phone": "1", "fields": {"phone": "2", "firstname": "Eve"}}, "key", AT)
+    assert fill_body(plain.body, over) == {"phone": "1", "firstname": "Eve"}
+    assert blamed(act, "properties.firstname") == "first_name"
+    assert blamed(act, "phone") == "phone"
+    assert blamed(act, "c_plan") == "fields.plan"
+
+
 @given(JSON.filter(lambda value: isinstance(value, dict)))
 def test_a_form_has_every_leaf_once(value: Any) -> None:
     def leaves(part: Any) -> int:
@@ -155,4 +176,7 @@ def test_every_action_sends_what_it_asks_for(name: str) -> None:
     used = holes(
         [*act.templates, act.find.query if act.find else {}, act.find.body or {} if act.find else {}]
     )
-    assert {each.name for each in act.input} <= used | {hole.removesuffix("_quoted") for hole in used}
+    sent = used | {hole.removesuffix("_quoted") for hole in used}
+    if "others" in used:
+        sent |= {each.name for each in act.others}
+    assert {each.name for each in act.input} <= sent

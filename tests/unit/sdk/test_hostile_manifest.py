@@ -44,7 +44,7 @@ def test_the_good_one_is_read(tmp_path: Path) -> None:
         ("requests = 110", "requests = 0", "$.rates"),
         ("seconds = 10", "seconds = nan", "$.rates"),
         ("seconds = 10", "seconds = inf", "$.rates"),
-        ("seconds = 10", "seconds = 10\nreserve = 0.9", "$.rates"),
+        ("seconds = 10", "seconds = 10, reserve = 0.9", "$.rates"),
         ('scope = "account"', 'scope = "planet"', "$.rates"),
     ],
 )
