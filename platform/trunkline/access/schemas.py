@@ -66,6 +66,7 @@ class FrameView(msgspec.Struct, frozen=True):
 class Redeemed(msgspec.Struct, frozen=True, kw_only=True):
     frame_key: str
     connectors: tuple[str, ...]
+    """As `Connectors.find` takes them: in the versions that would be connected."""
     reconnect: bool
 
     def __repr__(self) -> str:

@@ -182,9 +182,18 @@ class AccessService:
                 raise SessionSpentError
             return Redeemed(
                 frame_key=key.value,
-                connectors=tuple(found.connectors),
+                connectors=await self._spoken(session, tenant_id, found),
                 reconnect=found.connection_id is not None,
             )
+
+    async def _spoken(self, session: AsyncSession, tenant_id: UUID, found: ConnectSession) -> tuple[str, ...]:
+        """In the versions that would be connected: what is consented to is what those ask for."""
+        if found.connection_id is not None:
+            connection = await self._connections.get(session, tenant_id, found.connection_id)
+            return (connection.spoken,)
+        await self._connectors.refresh()
+        offered = {one.name: one.spoken for one in self._connectors.offered(tenant_id)}
+        return tuple(offered.get(name, name) for name in found.connectors)
 
     async def authorize(self, session_id: UUID, frame_key: str, connector: str, nonce: str) -> Begun:
         """Starts the trip to the provider; can be repeated until one is completed.

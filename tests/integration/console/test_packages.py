@@ -322,3 +322,24 @@ async def test_a_grade_and_its_evidence_are_shown_and_fall_with_a_rule(
     await services.connectors.refresh()
     grades = [services.connectors.grade("acme", version) for version in ("0.1.0", "0.1.1")]
     assert [one.grade for one in grades if one is not None] == ["silver", "bronze"]
+
+
+async def test_the_widget_asks_for_what_will_be_connected(
+    services: Services, people: Any, chief: Any, make: Make
+) -> None:
+    """Not in the words of a version that only another tenant may connect."""
+    path = await taken_in(services, make(), chief)
+    await chief.post(f"{path}/approve", whom="some", tenants="globex", reason="Asked for")
+    path = await taken_in(services, make("0.2.0", ("Read contacts", "Read everything")), chief)
+    await chief.post(f"{path}/approve", whom="some", tenants="initech", reason="Asked for")
+    product = Principal(kind="product", id="k", role="product", label="Backend", tenant_id=None)
+    asked = ConnectSessionIn(
+        end_user=EndUser(id="1", name="Ada"), connectors=["acme", "hubspot"], origin="https://product.example"
+    )
+    for slug, version in (("globex", "0.1.0"), ("initech", "0.2.0")):
+        tenant_id = people.tenants[slug].id
+        async with services.db.tenant(tenant_id) as session:
+            made = await services.access.create(session, tenant_id, product, asked)
+        found = await services.access.redeem(made.id, made.token)
+        assert found.connectors[0] == f"acme@{version}"
+        assert (await services.connectors.find(found.connectors[1])).name == "hubspot"

@@ -25,6 +25,7 @@ from trunkline.kernel.settings import Settings
 from trunkline.resilience.failures import failure
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
+from trunkline.sdk.signatures import resolve
 from trunkline.webhooks import repository
 from trunkline.webhooks.service import EndpointService, EndpointView
 from trunkline.work.queue import WorkQueue
@@ -58,6 +59,8 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     """A person may enter the address at the provider."""
     provider_secret: bool = False
     """The provider makes the secret."""
+    basic: bool = False
+    """A secret of ours is sent as user name and password, and nothing is signed."""
     events: tuple[str, ...] = ()
     """What to choose at the provider; empty: everything."""
     drifts: Sequence[HookDrift] = ()
@@ -97,7 +100,7 @@ async def telling_of(
             drifts=drifts,
         )
     mine = await hooks.of_connection(session, connection.tenant_id, connection.id)
-    word, tone, icon, told, sentence = _standing(mine, label)
+    word, tone, icon, told, sentence = _standing(mine, label, heard=last is not None)
     registers = how.registration is not None
     usable = connection.state in {"active", "setup"}
     return Telling(
@@ -113,17 +116,18 @@ async def telling_of(
         can_rotate=usable and mine is not None and mine.registered and not mine.rotating,
         by_hand=usable and mine is not None and not mine.registered and mine.state in {"refused", "active"},
         provider_secret=how.keyed_by == "provider",
-        events=how.registration.events if how.registration else (),
+        basic=resolve(how.signatures[0]).header.lower() == "authorization",
+        events=how.registration.events if how.registration else tuple(kind.type for kind in how.kinds),
     )
 
 
-def _standing(mine: EndpointView | None, label: str) -> tuple[str, str, str, bool, str]:
+def _standing(mine: EndpointView | None, label: str, *, heard: bool) -> tuple[str, str, str, bool, str]:
     if mine is None or mine.state == "registering":
         words = (
             f"We are asking {label} to tell us of changes as they happen. Until then they are read regularly."
         )
         return "Being set up", "info", "clock", False, words
-    if mine.state == "registered":
+    if mine.state == "registered" or (mine.state == "active" and heard):
         words = (
             f"{label} tells us of changes as they happen, within seconds. They are read regularly as well, "
             "so that one which it did not tell of comes all the same."
