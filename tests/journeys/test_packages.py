@@ -132,6 +132,26 @@ async def test_from_the_scaffold_to_a_withdrawal(
     await moved()
     await shoot(staff, "package-upgraded")
 
+    # an incompatible one stays beside it; staff move the connection there by hand, and back
+    await take_in(demo, staff, packed(demo, tmp_path, "0.2.0"))
+    await approve(staff, "coyote")
+    others = staff.get_by_role("table", name="Connections on other versions")
+    await others.get_by_role("link").first.click()
+    await expect(staff.get_by_role("heading", name=re.compile("^Version of"))).to_be_visible()
+    for there, back in (("0.2.0", "0.1.1"), ("0.1.1", "0.2.0")):
+        await check(staff)
+        await shoot(staff, f"package-move-{there}")
+        await staff.get_by_label("To version").select_option(there)
+        await staff.get_by_label("Reason").fill("They asked for it")
+        await staff.get_by_role("button", name="Move").click()
+        await expect(
+            staff.get_by_text(f"It speaks {there} now, and everything is read anew.")
+        ).to_be_visible()
+        await staff.get_by_role("link", name=re.compile("^Version of")).click()
+        await expect(staff.get_by_role("heading", name=f"Roadrunner {back}", exact=True)).to_be_visible()
+    await staff.goto(f"{demo.origin}/console/packages")
+    await staff.get_by_role("link", name="acme 0.1.1").click()
+
     # withdrawn and paused, and the withdrawal undone
     form = staff.locator("form[action$='/withdraw']")
     await form.get_by_text("Are paused", exact=True).click()
@@ -153,7 +173,11 @@ async def test_from_the_scaffold_to_a_withdrawal(
     narrow = await open_page(width=390, theme="dark")
     await enter(demo, narrow)
     await shoot(narrow, "packages-390-dark")
-    for name, address in (("package", first), ("api-versions", f"{demo.origin}/console/api-versions")):
+    for name, address in (
+        ("package", first),
+        ("api-versions", f"{demo.origin}/console/api-versions"),
+        ("apps", f"{demo.origin}/console/oauth-clients"),
+    ):
         await narrow.goto(address)
         await check(narrow)
         await shoot(narrow, f"{name}-390-dark")

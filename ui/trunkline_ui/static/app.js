@@ -141,6 +141,7 @@
     if (!form || event.target.type !== "file") return;
     const most = Number(form.dataset.upload);
     const large = [...event.target.files].some((file) => most && file.size > most);
+    if (large) event.target.value = ""; // the same name may be chosen again, once the file is smaller
     event.target.setCustomValidity(large ? `This file is larger than ${most / 1048576} MB, which is the most that is taken.` : "");
     event.target.reportValidity();
   });

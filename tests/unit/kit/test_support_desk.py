@@ -1,0 +1,196 @@
+"""A connector unlike the scaffold, made as the guide says: a desk with numbered pages, fields that lie deeper, a
+flag for what is deleted, a key, and webhooks that are signed. No code, and fixtures as they came.
+"""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from trunkline.kit.checking import check
+from trunkline.kit.grading import grade
+from trunkline.kit.package import open_package
+from trunkline.kit.scaffolding import scaffold
+from trunkline.packages.archive import pack, read
+
+MANIFEST = """\
+name = "harbourdesk"
+label = "Harbourdesk"
+version = "0.1.0"
+category = "Support"
+description = "Tickets and requesters of a Harbourdesk."
+base_url = "https://{desk}.harbourdesk.example"
+hosts = ["{desk}.harbourdesk.example"]
+api = { version = "v1", source = "https://harbourdesk.example/docs/changelog" }
+correlation = "error.request_id"
+
+[auth]
+kind = "api_key"
+headers = { x-desk-key = "{api_key}" }
+scope_words = { read = "Read tickets and requesters" }
+
+[[auth.inputs]]
+name = "desk"
+label = "Harbourdesk address"
+example = "globex"
+suffix = ".harbourdesk.example"
+
+[[auth.inputs]]
+name = "api_key"
+label = "API key"
+help = "In Harbourdesk, under Admin, API."
+form = "key"
+secret = true
+
+[account]
+path = "/api/{api_version}/desk"
+id = "desk.id"
+label = "desk.name"
+
+[[rates]]
+bucket = "default"
+requests = 120
+seconds = 60
+scope = "account"
+
+[[failures]]
+status = 403
+equals = { "error.code" = "quota_exceeded" }
+failure = "daily_limit"
+
+[[streams]]
+name = "tickets"
+label = "Tickets"
+description = "Requests for help."
+id = "ticket.number"
+modified = "ticket.meta.updated_at"
+values = "ticket.attributes"
+fields = [
+  { name = "subject", label = "Subject" },
+  { name = "state", label = "State", type = "enum", options = ["open", "solved"] },
+  { name = "requester_id", label = "Requester" },
+]
+deleted = { pointer = "ticket.meta.deleted" }
+
+[streams.list]
+path = "/api/{api_version}/tickets"
+query = { page = "{page}", per_page = "{page_size}" }
+records = "result.tickets"
+page_size = 50
+paginator = { kind = "page", pages = "result.pages" }
+
+[streams.incremental]
+path = "/api/{api_version}/tickets"
+query = { page = "{page}", per_page = "{page_size}", updated_after = "{since_iso}" }
+records = "result.tickets"
+page_size = 50
+paginator = { kind = "page", pages = "result.pages" }
+order = "any"
+overlap_seconds = 120
+
+[webhooks]
+owner = "connection"
+keyed_by = "us"
+type = "event"
+id = ["event_id"]
+at = "sent_at"
+signatures = [{ header = "X-Harbour-Signature", prefix = "sha256=" }]
+kinds = [
+  { type = "ticket.removed", stream = "tickets", ids = ["ticket.number"], deleted = true },
+  { type = "ticket.*", stream = "tickets", ids = ["ticket.number"], document = "" },
+]
+
+[[recipes]]
+key = "tickets"
+name = "Tickets"
+description = "Every ticket with its subject and state."
+stream = "tickets"
+model = "ticket"
+fields = { subject = "subject" }
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    scaffold("harbourdesk", tmp_path)
+    folder = tmp_path / "harbourdesk"
+    (folder / "fixtures" / "contacts.json").unlink()
+    (folder / "manifest.toml").write_text(MANIFEST)
+    hosts = ("globex.harbourdesk.example", "initech.harbourdesk.example")
+    accounts = [{"id": 500 + number, "name": f"Desk {number}", "host": hosts[number]} for number in (0, 1)]
+    (folder / "fixtures" / "accounts.json").write_text(json.dumps(accounts))
+    tickets = [
+        {
+            "ticket": {
+                "number": 700 + number,
+                "attributes": {"subject": f"Printer {number}", "state": "open", "requester_id": "41"},
+                "meta": {"updated_at": f"2026-01-{number:02d}T08:00:00Z", "deleted": False},
+            }
+        }
+        for number in range(1, 24)
+    ]
+    answer = {"result": {"tickets": tickets, "pages": 1}}
+    (folder / "fixtures" / "tickets.json").write_text(json.dumps(answer))
+    return folder
+
+
+async def test_it_is_gold_without_a_line_of_code(desk: Path) -> None:
+    assert [str(one) for one in check(desk)] == []
+    found = await grade(open_package(desk), date(2026, 11, 26))
+    assert (found.grade, found.missing) == ("gold", ["api_lasts", "judged", "live", "actions"])
+    shown = {one.rule: one.detail for one in found.rules}
+    assert shown["page_to_the_end"] == "tickets 23 in 3 pages"
+    assert shown["deletions"] == "tickets told"
+    assert shown["read"] == "1 stream"
+    assert shown["api_lasts"].startswith("Give [api] `ends`")
+    assert set(read(pack(desk)).data()) == {
+        "manifest.toml",
+        "fixtures/accounts.json",
+        "fixtures/tickets.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'stream = "tickets", ids = ["ticket.number"], deleted',
+            'stream = "tikets", ids = ["ticket.number"], deleted',
+            'Did you mean "tickets"',
+        ),
+        (
+            '{ type = "ticket.*", stream = "tickets", ids = ["ticket.number"]',
+            '{ type = "ticket.*", stream = "tickets", ids = []',
+            "it names no record",
+        ),
+        (
+            ', document = "" },\n]',
+            ' },\n]\n[[webhooks.fetches]]\nstream = "tickets"\npath = "/t"\nrecords = "x"',
+            "does not say which records",
+        ),
+        (
+            ', document = "" },\n]',
+            ' },\n]\n[[webhooks.fetches]]\nstream = "tickets"\npath = "/t/{id}"\nrecords = "x"',
+            "Write batch = 1",
+        ),
+        (
+            ', document = "" },\n]',
+            ' },\n]\n[[webhooks.fetches]]\nstream = "tickets"\npath = "/t/{idz}/{ids}"\nrecords = "x"',
+            "{idz} is no value",
+        ),
+        (
+            ', document = "" },\n]',
+            ' },\n]\n[[webhooks.fetches]]\nstream = "tickets"\nbucket = "x"\npath = "/t/{ids}"\nrecords = "x"',
+            "no rate is declared",
+        ),
+    ],
+)
+def test_a_mistake_in_its_webhooks_is_found_in_its_line(desk: Path, old: str, new: str, words: str) -> None:
+    path = desk / "manifest.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    found = check(desk)
+    assert any(words in str(one) for one in found), [str(one) for one in found]
+    assert all(one.line > 60 for one in found)
