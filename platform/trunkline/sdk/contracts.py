@@ -33,12 +33,12 @@ WORDS: Final = 200
 
 _TOP: Final = ("$schema", "description", "$defs", "events")
 _TYPES: Final = {
-    "string": "text",
-    "integer": "whole number",
-    "number": "number",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
     "boolean": "yes or no",
-    "object": "object",
-    "array": "list",
+    "object": "an object",
+    "array": "a list",
     "null": "nothing",
 }
 _PATTERN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,119}\*?|\*")
@@ -77,7 +77,7 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
             like = f"; there is {' and '.join(self.beside)} instead" if self.beside else ""
             said = f"{self.field} is gone{like}"
         elif self.change == "retyped":
-            said = f"{self.field} is now: {self.found}; it was: {self.expected}"
+            said = f"{self.field} is {self.found} now, no longer {self.expected}"
         elif self.found:
             said = f"{self.field} has the new value {self.found}; we know {self.expected}"
         else:

@@ -88,7 +88,7 @@ async def test_messages_that_are_not_as_agreed_are_told_in_words(
     calm = (await owner.get(place)).text
     assert "no longer look as agreed" not in calm
     async with factory.db.tenant(made.tenant_id) as session:
-        for differs in ("occurredAt is now: <b>text</b>; it was: whole number", words):
+        for differs in ("occurredAt is <b>text</b> now, no longer a whole number", words):
             await hook_drift.note(
                 session,
                 made.tenant_id,

@@ -51,7 +51,7 @@ async def test_one_that_deviates_is_used_and_told_of_once_per_type(flow: Flow) -
     await flow.work()
     assert await flow.emails() == {one: "one@example.com", two: "two@example.com"}
     assert [state for state, _ in await flow.states()] == ["applied"] * 3
-    words = "occurredAt is now: text; it was: whole number"
+    words = "occurredAt is a text now, no longer a whole number"
     assert [(found.event, found.stream, found.count, found.differs) for found in await drifts(flow)] == [
         ("contact.creation", "contacts", 1, [words]),
         ("contact.propertyChange", "contacts", 2, [words]),

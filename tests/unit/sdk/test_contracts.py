@@ -134,8 +134,8 @@ def test_another_type_is_named_with_both(case: tuple[dict[str, Any], Any], data:
     found = contract(schema).deviations("a.b", payload)
     assert found is not None
     assert [(one.field, one.change) for one in found] == [(at, "retyped")]
-    assert found[0].found == ("list" if wrong == [] else "object")
-    assert found[0].words.startswith(f"{at} is now: ")
+    assert found[0].found == ("a list" if wrong == [] else "an object")
+    assert found[0].words.startswith(f"{at} is {found[0].found} now, no longer ")
 
 
 @FEW
@@ -191,11 +191,11 @@ def test_the_words_are_for_people() -> None:
     assert [one.words for one in found] == [
         "objectId is gone; there is object_id instead",
         "meta.version has the new value 3.0; we know 1.0, 2.0",
-        "ids[] is now: text; it was: whole number",
+        "ids[] is a text now, no longer a whole number",
     ]
     assert given.deviations("b.c", payload) is None, "the contract says nothing of it"
     (other,) = given.deviations("a.b", [payload]) or ()
-    assert other == Deviation(field="The event", change="retyped", expected="object", found="list")
+    assert other == Deviation(field="The event", change="retyped", expected="an object", found="a list")
 
 
 def test_the_first_entry_that_fits_counts() -> None:
