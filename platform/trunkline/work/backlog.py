@@ -5,7 +5,8 @@ backlog is long. Only then are tenants visited one by one, a bounded number at a
 `ix_work_tenant_due`.
 """
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import msgspec
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from trunkline.work.fairness import Candidate, InFlight
+from trunkline.work.fairness import Candidate, Caps, InFlight
 
 WINDOW = 200
 """Rows looked at; fewer due than this are all looked at."""
@@ -30,7 +31,7 @@ _ONE_AT_A_TIME = text("""
 """)
 
 _IN_FLIGHT = text("""
-    SELECT tenant_id, connection_id, count(*) AS count FROM work
+    SELECT tenant_id, connection_id, count(*) AS flying FROM work
     WHERE lease_until > now() AND kind = ANY(:kinds) GROUP BY tenant_id, connection_id
 """)
 
@@ -49,24 +50,44 @@ _DUE_TO_SEND = text("""
     ORDER BY due_at LIMIT :window
 """)
 
+# One statement, since everybody waits for a round: what is in flight, and a few rows of each tenant that may
+# have more, from `start` on and then from the beginning up to it. It stops when it has seen enough rows.
 _DUE_BY_TENANT = text("""
-    WITH RECURSIVE tenants (tenant_id, step) AS (
+    WITH RECURSIVE flight AS MATERIALIZED (
+        SELECT tenant_id, connection_id, count(*) AS count FROM work
+        WHERE lease_until > now() AND kind = ANY(:kinds) GROUP BY tenant_id, connection_id
+    ), behind (tenant_id, step) AS (
         (SELECT tenant_id, 1 FROM work WHERE tenant_id >= :start ORDER BY tenant_id LIMIT 1)
         UNION ALL
         SELECT (SELECT w.tenant_id FROM work w WHERE w.tenant_id > t.tenant_id ORDER BY w.tenant_id LIMIT 1),
                t.step + 1
-        FROM tenants t WHERE t.step < :visits AND t.tenant_id IS NOT NULL
+        FROM behind t WHERE t.step < :visits AND t.tenant_id IS NOT NULL
+    ), before (tenant_id, step) AS (
+        (SELECT tenant_id, 1 FROM work WHERE tenant_id < :start ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT w.tenant_id FROM work w WHERE w.tenant_id > t.tenant_id ORDER BY w.tenant_id LIMIT 1),
+               t.step + 1
+        FROM before t WHERE t.step < :visits AND t.tenant_id < :start
+    ), visited AS (
+        SELECT tenant_id, step, false AS again FROM behind WHERE tenant_id IS NOT NULL
+        UNION ALL SELECT tenant_id, step, true FROM before WHERE tenant_id < :start
     )
-    SELECT t.tenant_id AS visited, due.id, due.connection_id, due.priority, due.due_at
-    FROM (SELECT tenant_id FROM tenants WHERE tenant_id IS NOT NULL) t
+    (SELECT v.tenant_id, v.step, v.again, due.id, due.connection_id, due.priority, due.due_at, t.weight,
+           NULL::bigint AS flying
+    FROM visited v
     LEFT JOIN LATERAL (
         SELECT w.id, w.connection_id, w.priority, w.due_at FROM work w
-        WHERE w.tenant_id = t.tenant_id AND w.tenant_id <> ALL(CAST(:full_tenants AS uuid[]))
+        WHERE w.tenant_id = v.tenant_id
+          AND (SELECT coalesce(sum(f.count), 0) FROM flight f WHERE f.tenant_id = v.tenant_id) < :tenant_cap
           AND w.due_at <= now() AND (w.lease_until IS NULL OR w.lease_until <= now()) AND w.kind = ANY(:kinds)
-          AND (w.connection_id IS NULL OR w.connection_id <> ALL(CAST(:full_connections AS uuid[])))
+          AND NOT EXISTS (SELECT FROM flight f
+                          WHERE f.connection_id = w.connection_id AND f.count >= :connection_cap)
         ORDER BY w.priority, w.due_at LIMIT :each
     ) due ON true
-    LIMIT :visits
+    LEFT JOIN tenants t ON t.id = v.tenant_id AND due.id IS NOT NULL
+    LIMIT :visits)
+    UNION ALL
+    SELECT tenant_id, NULL, NULL, NULL, connection_id, NULL, NULL, NULL, count FROM flight
 """)
 
 _WEIGHTS = text("SELECT id, weight FROM tenants WHERE id = ANY(CAST(:tenants AS uuid[])) AND weight <> 1")
@@ -117,12 +138,17 @@ async def one_at_a_time(session: AsyncSession) -> bool:
 
 async def in_flight(session: AsyncSession, kinds: Sequence[str]) -> InFlight:
     """Of these kinds: each lane of work has caps of its own."""
+    found = (await session.execute(_IN_FLIGHT, {"kinds": list(kinds)})).all()
+    return _in_flight((row.tenant_id, row.connection_id, row.flying) for row in found)
+
+
+def _in_flight(rows: Iterable[tuple[UUID, UUID | None, int]]) -> InFlight:
     tenants: dict[UUID, int] = {}
     connections: dict[UUID, int] = {}
-    for row in (await session.execute(_IN_FLIGHT, {"kinds": list(kinds)})).mappings():
-        tenants[row["tenant_id"]] = tenants.get(row["tenant_id"], 0) + row["count"]
-        if row["connection_id"] is not None:
-            connections[row["connection_id"]] = connections.get(row["connection_id"], 0) + row["count"]
+    for tenant_id, connection_id, count in rows:
+        tenants[tenant_id] = tenants.get(tenant_id, 0) + count
+        if connection_id is not None:
+            connections[connection_id] = connections.get(connection_id, 0) + count
     return InFlight(tenants=tenants, connections=connections)
 
 
@@ -136,34 +162,49 @@ async def due(session: AsyncSession, kinds: Sequence[str]) -> list[Candidate]:
     return [_candidate(row, row["tenant_id"]) for row in rows]
 
 
-async def due_by_tenant(
-    session: AsyncSession,
-    kinds: Sequence[str],
-    *,
-    start: UUID,
-    full_tenants: Collection[UUID],
-    full_connections: Collection[UUID],
-) -> tuple[list[Candidate], UUID | None]:
-    """A few rows of each tenant from `start` on, and the last tenant visited; None: the end was reached."""
-    rows = (
-        (
-            await session.execute(
-                _DUE_BY_TENANT,
-                {
-                    "kinds": list(kinds),
-                    "start": start,
-                    "visits": VISITS,
-                    "each": PER_TENANT,
-                    "full_tenants": list(full_tenants),
-                    "full_connections": list(full_connections),
-                },
-            )
-        )
-        .mappings()
-        .all()
+class Round(msgspec.Struct, frozen=True):
+    """What is due. `visited`: the last tenant looked at, None when all were; `full`: there may be more of a
+    tenant, or of a connection, than was looked at.
+    """
+
+    due: list[Candidate]
+    in_flight: InFlight
+    weights: dict[UUID, int]
+    visited: UUID | None
+    full: bool
+
+
+async def due_by_tenant(session: AsyncSession, kinds: Sequence[str], *, start: UUID, caps: Caps) -> Round:
+    """A few rows of each tenant that is below its caps, from `start` on."""
+    found = await session.execute(
+        _DUE_BY_TENANT,
+        {
+            "kinds": list(kinds),
+            "start": start,
+            "visits": VISITS,
+            "each": PER_TENANT,
+            "tenant_cap": caps.tenant,
+            "connection_cap": caps.connection,
+        },
     )
-    found = [_candidate(row, row["visited"]) for row in rows if row["id"] is not None]
-    return found, max(row["visited"] for row in rows) if len(rows) >= VISITS else None
+    rows = found.mappings().all()
+    seen = [row for row in rows if row["flying"] is None]
+    due = [_candidate(row, row["tenant_id"]) for row in seen if row["id"] is not None]
+    in_flight = _in_flight(
+        (row["tenant_id"], row["connection_id"], row["flying"]) for row in rows if row["flying"] is not None
+    )
+    last = max(seen, key=lambda row: (row["again"], row["step"]), default=None)
+    return Round(
+        due,
+        in_flight,
+        {row["tenant_id"]: row["weight"] for row in seen if row["weight"] not in {None, 1}},
+        visited=last["tenant_id"] if last and len(seen) >= VISITS else None,
+        full=(
+            any(count >= PER_TENANT for count in Counter(one.tenant_id for one in due).values())
+            or any(count >= caps.tenant for count in in_flight.tenants.values())
+            or any(count >= caps.connection for count in in_flight.connections.values())
+        ),
+    )
 
 
 def _candidate(row: RowMapping, tenant_id: UUID) -> Candidate:

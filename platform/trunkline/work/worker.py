@@ -35,6 +35,8 @@ AHEAD_SECONDS = 0.05
 """Beyond its free slots a process leases what it begins within so long, at its pace of late: work that takes
 milliseconds is leased by the dozen, a sync one by one."""
 MOST_AHEAD = 100
+TOGETHER_SECONDS = 0.005
+"""What ends within so long is made up for in one round of leasing, unless all has ended."""
 UNKNOWN_SECONDS = 60.0
 LEAVE_SECONDS = 1.0
 CANCEL_ROUNDS = 5
@@ -134,6 +136,7 @@ class _Process:
         self._wake = asyncio.Event()
         self._more = False
         self._ending = False
+        self._soon: asyncio.TimerHandle | None = None
         self._handed: deque[tuple[HandOut, float]] = deque()
         self._drains: set[asyncio.Task[None]] = set()
         self._pace = _Pace()
@@ -255,8 +258,16 @@ class _Process:
 
     def _freed(self) -> None:
         self._pace.ended += 1
-        if self._more and self._room() > self._pace.ahead // 2:
-            self._wake.set()
+        if not self._more or self._room() <= self._pace.ahead // 2 or self._soon is not None:
+            return
+        if self._executor.busy or self._handed:
+            self._soon = asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._refill)
+        else:
+            self._refill()
+
+    def _refill(self) -> None:
+        self._soon = None
+        self._wake.set()
 
     async def _report_unknown(self) -> None:
         while True:

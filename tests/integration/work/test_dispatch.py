@@ -83,6 +83,40 @@ async def test_caps_hold_over_several_dispatchers(db: Database, backlog) -> None
     assert max(Counter(row.connection_id for row in rows).values()) <= 3
 
 
+async def test_a_full_connection_hides_nothing_in_a_long_backlog(db: Database, backlog, monkeypatch) -> None:
+    monkeypatch.setattr(sql, "WINDOW", 10)
+    tenant, full, other = uuid4(), uuid4(), uuid4()
+    for number in range(20):
+        await backlog.add(tenant, f"full:{number}", connection_id=full, due_at=PAST)
+    for number in range(2):
+        await backlog.add(tenant, f"other:{number}", connection_id=other)
+    one = dispatcher(db, caps=Caps(tenant=5, connection=3))
+    assert len(await leased(one, 10)) == 3
+    second = await one.lease(10)
+    assert second is not None
+    assert len(second.handed) == 2
+    assert second.more  # or what ends would wake nobody
+    rows = [row for row in await backlog.rows(tenant) if row.leased]
+    assert Counter(row.connection_id for row in rows) == {full: 3, other: 2}
+    third = await one.lease(10)
+    assert third is not None
+    assert (list(third.handed), third.more) == ([], True)
+
+
+async def test_weights_count_in_a_long_backlog(db: Database, backlog, monkeypatch) -> None:
+    monkeypatch.setattr(sql, "WINDOW", 10)
+    heavy, light = uuid4(), uuid4()
+    async with db.system() as session:
+        await session.execute(
+            text("INSERT INTO tenants (id, slug, name, weight) VALUES (:id, :slug, 'Heavy', 3)"),
+            {"id": heavy, "slug": f"heavy-{heavy.hex[:8]}"},
+        )
+    for tenant in (heavy, light):
+        await backlog.add_many(tenant, 12, due_at=PAST)
+    got = Counter(work.tenant_id for work in await leased(dispatcher(db), 8))
+    assert got == {heavy: 6, light: 2}
+
+
 async def test_an_expired_lease_is_handed_out_again_with_the_next_attempt(
     db: Database, backlog, tenant: UUID
 ) -> None:
