@@ -39,7 +39,7 @@ def _headers() -> list[Parameter | Reference]:
 def _item(one: EventType) -> PathItem:
     return PathItem(
         post=Operation(
-            tags=["Webhooks"],
+            tags=["Events that you are sent"],
             operation_id=f"on_{one.name.replace('.', '_')}",
             summary=one.text,
             description=(

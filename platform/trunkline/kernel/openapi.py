@@ -160,6 +160,17 @@ def operations(document: Mapping[str, Any]) -> list[tuple[str, str, dict[str, An
     ]
 
 
+def _events(document: Mapping[str, Any]) -> dict[str, list[tuple[list[str], dict[str, Any]]]]:
+    """Tag -> (names, operation): events of which the same is said, but for their names, are told of once."""
+    found: dict[str, dict[str, tuple[list[str], dict[str, Any]]]] = {}
+    for name, item in document.get("webhooks", {}).items():
+        operation = item["post"]
+        said = {key: one for key, one in operation.items() if key not in {"summary", "operationId"}}
+        names, _ = found.setdefault(operation["tags"][0], {}).setdefault(repr(said), ([], operation))
+        names.append(name)
+    return {tag: list(groups.values()) for tag, groups in found.items()}
+
+
 class _Document(JsonRenderPlugin):
     def __init__(self, schemas: Mapping[str, Any], *, path: str) -> None:
         super().__init__(path=path)
@@ -183,7 +194,11 @@ class _Reference(OpenAPIRenderPlugin):
             tag = (operation.get("tags") or [path.split("/")[2] if path.count("/") > 1 else "API"])[0]
             shown = {"path": path, "method": method, **operation}
             groups.setdefault(tag, []).append(shown)
-        return _template().render(document=document, groups=groups, kind=kind, anchor=anchor).encode()
+        return (
+            _template()
+            .render(document=document, groups=groups, events=_events(document), kind=kind, anchor=anchor)
+            .encode()
+        )
 
     def receive_router(self, router: Router) -> None:
         router.register(_style)

@@ -92,7 +92,7 @@ def _item(connector: str, label: str, name: str, hooks: Webhooks, schema: str) -
     )
     return PathItem(
         post=Operation(
-            tags=["Taken in"],
+            tags=[f"Events from {label}"],
             operation_id=f"takes_{_component(connector, name)}",
             summary=f"From {label}: {what}",
             description=(

@@ -6,7 +6,7 @@ import jsonschema_rs
 import pytest
 from litestar import Litestar
 
-from trunkline.kernel.openapi import complete, openapi_config
+from trunkline.kernel.openapi import _events, _Reference, complete, openapi_config
 from trunkline.main import connectors
 from trunkline.sdk.signatures import resolve
 from trunkline.webhooks.described import described, types
@@ -77,3 +77,16 @@ def test_each_schema_is_whole_and_is_the_contracts(document: dict[str, Any]) -> 
     }
     assert validator.is_valid(event)
     assert not validator.is_valid({**event, "data": {"object": {}}})
+
+
+def test_the_page_tells_of_alike_ones_once(document: dict[str, Any]) -> None:
+    groups = _events(document)["Events from HubSpot"]
+    told = [name for names, _ in groups for name in names]
+    assert sorted(told) == sorted(name for name in document["webhooks"] if name.startswith("hubspot:"))
+    assert len(groups) < len(told) / 2
+    page = _Reference({}, path="/").render(None, document).decode()  # type: ignore[arg-type]
+    for name in document["webhooks"]:
+        assert f"<code>{name}</code>" in page or f"<h2>{name}</h2>" in page
+    assert (
+        page.count('href="#event-') == page.count('id="event-') == sum(map(len, _events(document).values()))
+    )
