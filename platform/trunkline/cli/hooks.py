@@ -31,13 +31,16 @@ async def address_of(settings: Settings, connectors: Any, connector: str) -> str
     """Raises Failure."""
     from trunkline.kernel.db import OPERATOR, Database
     from trunkline.kernel.errors import NotFoundError
+    from trunkline.packages.shelf import PackageShelf
     from trunkline.vault.providers import key_provider
     from trunkline.vault.service import Vault
     from trunkline.webhooks.service import EndpointService
 
     db = Database(settings.database_url, pool_size=1, application="hooks")
     service = EndpointService(settings, Vault(key_provider(settings)), connectors)
+    connectors.use(PackageShelf(db))
     try:
+        await connectors.refresh()
         async with db.tenant(OPERATOR) as session:
             return (await service.of_client(session, OPERATOR, connector)).url
     except NotFoundError as error:

@@ -106,7 +106,7 @@ class OAuth2(Way, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     """Where the provider's answers carry `iss` (RFC 9207): what it must be, to the letter."""
     rotates: bool = True
     """Whether a refresh may end the refresh token it was made with; False only where the provider says so."""
-    refresh_ahead_seconds: int = 300
+    refresh_ahead_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 300
     """Refresh when less than this is left of an access token."""
 
 
@@ -125,7 +125,7 @@ class ClientCredentials(
     token_body: Literal["form", "json"] = "form"  # noqa: S105
     keep: dict[str, str] = {}
     header: str = "Bearer {token}"
-    refresh_ahead_seconds: int = 300
+    refresh_ahead_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 300
 
 
 class ApiKey(Way, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="api_key"):

@@ -8,7 +8,7 @@
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -81,7 +81,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     source: Literal["call", "token"] = "call"
     """token: `id` and `label` point into the answer that brought the token."""
     bucket: str = "default"
-    cost: int = 1
+    cost: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
 
 
 class Api(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +125,7 @@ class SuggestedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     description: str
     stream: str
     model: str
-    schedule_seconds: int = 60
+    schedule_seconds: Annotated[int, msgspec.Meta(ge=30)] = 60
     filter: str | None = None
     fields: dict[str, str] = {}
     """Target -> field, where that is all there is to a mapping."""

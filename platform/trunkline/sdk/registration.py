@@ -19,7 +19,7 @@ class RegistrationCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     form: bool = False
     """The body is sent as a form, not as JSON."""
     bucket: str = "default"
-    cost: int = 1
+    cost: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -127,7 +127,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     bucket: str = "default"
     cost: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     """What a call takes of rates that count costs."""
-    cap: int | None = None
+    cap: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Results after which the provider stops; the read re-anchors on the last resume value."""
     ascending: bool = False
     """Of a list: in ascending order of the ids, as numbers. A page that is not shows that pages shifted."""
@@ -154,9 +154,9 @@ class Incremental(Read, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: Literal["ascending", "any"] = "ascending"
     """ascending: by the stream's `modified`; each page asks anew from the last one's latest time, so nothing
     shifts past us. any: the provider's cursor is followed from end to end."""
-    overlap_seconds: int = 0
+    overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=31 * 86_400)] = 0
     """Read again this far back: the provider's index lags."""
-    lag_seconds: int = 0
+    lag_seconds: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
     """Ask for nothing newer than this: the provider refuses it."""
     granularity: Literal["exact", "day"] = "exact"
     """day: the provider compares whole days, in some time zone; asked for from the start of the day before,
@@ -209,7 +209,7 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     option: str = ""
     """Pointer to the value in an entry of that list."""
     bucket: str = "default"
-    cost: int = 1
+    cost: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -235,8 +235,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Read one after the other."""
     deleted: Flag | None = None
     """The provider leaves deleted records in its lists, flagged."""
-    freshness_seconds: int = 900
-    complete_seconds: int = 86_400
+    freshness_seconds: Annotated[int, msgspec.Meta(ge=60)] = 900
+    complete_seconds: Annotated[int, msgspec.Meta(ge=3600)] = 86_400
     """A complete pass, which alone finds what was purged without a trace, comes at least this often."""
 
     @property

@@ -45,6 +45,18 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "an endless number": ("seconds = 10", "seconds = inf", "number"),
     "no number": ("seconds = 10", "seconds = nan", "number"),
     "a negative number": ("overlap_seconds = 60", "overlap_seconds = -60", "number"),
+    "a recipe that never rests": ('model = "contact"', 'model = "contact"\nschedule_seconds = 1', ">= 30"),
+    "everything read anew every second": (
+        'modified = "updated_at"',
+        'modified = "updated_at"\ncomplete_seconds = 1',
+        ">= 3600",
+    ),
+    "everything read again each time": (
+        "overlap_seconds = 60",
+        "overlap_seconds = 100_000_000",
+        "<= 2678400",
+    ),
+    "calls that cost nothing": ("[streams.list]", "[streams.list]\ncost = 0", ">= 1"),
     "a page of nothing": ("[streams.list]", "[streams.list]\npage_size = 0", "page_size"),
     "a NUL": (LABEL, 'label = "Ac\\u0000me"', "U+0000"),
     "an escape": (LABEL, 'label = "Ac\\u001b[31mme"', "U+001B"),
