@@ -107,6 +107,7 @@ UNSCOPED = {
     "platform/trunkline/webhooks/repository.py:_WAITING": "the sweep's: ids of whoever has something waiting",
     "platform/trunkline/work/backlog.py:_IN_FLIGHT": "the dispatcher's",
     "platform/trunkline/work/backlog.py:_DUE": "the dispatcher's",
+    "platform/trunkline/work/backlog.py:_DUE_BY_TENANT": "the dispatcher's",
     "platform/trunkline/work/backlog.py:_DUE_TO_SEND": "the dispatcher's",
     "platform/trunkline/work/backlog.py:_OVERDUE_UNKNOWN": "the dispatcher's",
     "tenants/trunkline_tenants/repository.py:memberships": "the tenants of one person, who signs in",
