@@ -44,7 +44,8 @@ _TYPES: Final = {
 _PATTERN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,119}\*?|\*")
 _REFERENCE: Final = "#/$defs/"
 _PLAIN_VALUE: Final = re.compile(r"(?!.*\d{5})(?:[a-z0-9][a-z0-9_.-]{0,29}|[A-Z0-9][A-Z0-9_.-]{0,29})")
-"""A new value that may be shown: a program's word or a version, not what a person is called or rung by."""
+"""A new value that may be shown, of a field that was a closed list: short as a program's word or a version,
+and not formed like a name, an address or a number of a person."""
 
 Part = str | int
 Place = tuple[Part, ...]

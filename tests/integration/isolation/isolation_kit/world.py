@@ -262,6 +262,7 @@ class World:
                     attempts=1,
                     stream="contacts",
                     external_ids=[text],
+                    differs=text,
                 )
             )
             await session.flush()
