@@ -17,6 +17,7 @@ from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.hubspot.simulator_crm import Crm
 from trunkline_connectors.hubspot.simulator_errors import error, rate_limited
 from trunkline_connectors.hubspot.simulator_hooks import HubSpotHooks
+from trunkline_connectors.hubspot.simulator_owners import OWNERS, owner_routes, seed_owners
 from trunkline_connectors.hubspot.simulator_routes import account_routes, crm_routes, property_routes
 from trunkline_connectors.hubspot.simulator_schema import CONTACTS, OBJECT_TYPES, SCOPES, PropertyType
 from trunkline_connectors.hubspot.simulator_seed import PORTALS, Portal, sample, seed_objects
@@ -46,6 +47,7 @@ class HubSpotSimulator(Simulator):
         for portal in portals:
             for kind in portal.counts:
                 self.store.seed(portal.id, kind, seed_objects(seed, portal, kind))
+            self.store.seed(portal.id, OWNERS, seed_owners(seed, portal))
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -60,9 +62,15 @@ class HubSpotSimulator(Simulator):
         return [
             *crm_routes(self.crm, f"/{self.name}"),
             *property_routes(self.crm),
+            *owner_routes(self.crm),
             *account_routes(self.crm, portals),
             *token_routes(self.oauth, portals, self.now),
         ]
+
+    def truth(self, account: str, stream: str) -> frozenset[str] | None:
+        if stream == OWNERS:
+            return frozenset(item.id for item in self.store.walk(account, OWNERS))
+        return super().truth(account, stream)
 
     def teller(self, secret: str, address: Address) -> HubSpotHooks:
         return HubSpotHooks(secret, address)

@@ -108,7 +108,8 @@ class ActionController(Controller):
             if call.state == "failed":
                 raise _failed(call, several=data.inputs is not None)
             status = 200 if call.state in {"done", "partial"} else 202
-            return Response(call, status_code=status, headers=response.headers)
+            headers = response.headers | ({"preference-applied": "respond-async"} if queued else {})
+            return Response(call, status_code=status, headers=headers)
 
         return await once(tenant_id, deed, carried_out)
 

@@ -21,6 +21,7 @@ from trunkline.recipes.target import built_in_models
 from trunkline.resilience.classify import SUCCESS
 from trunkline.resilience.failures import failures
 from trunkline.sdk.contracts import FILE, LIMIT, ContractError, decoded
+from trunkline.sdk.defaults import EACH_ACTION, EACH_STREAM, OBJECTS
 from trunkline.sdk.manifest import Auth, Incremental, Manifest, ManifestError, Read, load_manifest
 from trunkline.sdk.streams import Cursor, LastId, Locator, Numbered, Offset
 from trunkline.sdk.templates import holes
@@ -311,4 +312,5 @@ def _unreadable(path: Path, message: str) -> Finding:
 def _members() -> list[str]:
     """Every name that a manifest may hold."""
     _, parts = msgspec.json.schema_components([Manifest])
-    return sorted({name for part in parts.values() for name in part.get("properties", {})})
+    said_once = {EACH_STREAM, EACH_ACTION, OBJECTS}
+    return sorted(said_once | {name for part in parts.values() for name in part.get("properties", {})})

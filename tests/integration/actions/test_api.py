@@ -8,6 +8,7 @@ import httpx2
 import msgspec
 import pytest
 from journey_kit.journey import ORIGIN
+from sqlalchemy import text
 
 from trunkline.actions.controllers import ActionCallController, ActionController
 from trunkline.kernel.db import Database
@@ -119,6 +120,7 @@ async def test_it_is_answered_later_where_that_is_preferred(api: Api) -> None:
     answer = await api.run("upsert_contact", key, prefer="respond-async", input=given)
     call = answer.json()
     assert (answer.status_code, call["state"], len(api.acting.ledger)) == (202, "queued", before)
+    assert answer.headers["preference-applied"] == "respond-async"
     due = await api.acting.rows("SELECT key FROM work WHERE tenant_id = :tenant AND kind = 'act'")
     assert [one.key for one in due] == [call["id"]]
     waiting = await api.run("upsert_contact", key, prefer="respond-async", input=given)
@@ -296,3 +298,34 @@ async def test_two_that_send_the_same_request_at_once_write_once(api: Api) -> No
         "idempotency_in_progress"
     }
     assert len(api.acting.ledger) - before == 1
+
+
+async def test_what_is_unknown_is_decided_by_whoever_looked_there(api: Api) -> None:
+    before, key, given = len(api.acting.ledger), str(uuid4()), {"email": "new@acts.example"}
+    call = (await api.run("upsert_contact", key, prefer="respond-async", input=given)).json()
+    async with api.acting.services.db.tenant(api.acting.tenant) as session:
+        await session.execute(
+            text("UPDATE action_calls SET state = 'unknown', cause = 'unknown_outcome', finished_at = now()")
+        )
+    waiting = await api.run("upsert_contact", key, input=given)
+    assert (waiting.status_code, waiting.json()["state"]) == (202, "unknown")
+    assert len(api.acting.ledger) == before
+
+    path = f"/v1/action-calls/{call['id']}"
+    wrong = await api.post(f"{path}/decide", {"outcome": "perhaps"})
+    assert wrong.status_code == 400
+    assert "outcome" in wrong.text
+    decided = await api.post(f"{path}/decide", {"outcome": "not_written"})
+    assert (decided.status_code, decided.json()["state"], decided.json()["decided_by"]) == (
+        200,
+        "failed",
+        "all",
+    )
+    told = await api.run("upsert_contact", key, input=given)
+    assert (told.status_code, told.json()["code"], told.json()["call"]) == (409, "not_written", call["id"])
+    assert "all looked there" in told.json()["detail"]
+
+    assert (await api.post(f"{path}/retry")).status_code == 202
+    assert (await api.acting.ended(UUID(call["id"]))).state == "done"
+    done = await api.run("upsert_contact", key, input=given)
+    assert (done.status_code, done.json()["decided_by"], len(api.acting.ledger) - before) == (200, None, 1)

@@ -27,7 +27,8 @@ def small_pages(manifest: Manifest, listed: int, searched: int, cap: int, overla
             stream,
             list=replace(stream.list, page_size=listed),
             deletions=tuple(replace(one, page_size=listed) for one in stream.deletions),
-            incremental=replace(stream.incremental, page_size=searched, cap=cap, overlap_seconds=overlap),
+            incremental=stream.incremental
+            and replace(stream.incremental, page_size=searched, cap=cap, overlap_seconds=overlap),
         )
         for stream in manifest.streams
     )

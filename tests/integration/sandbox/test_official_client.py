@@ -127,6 +127,15 @@ def test_the_other_objects(small, simulator, kind):
     assert len(found) == simulator.store.count(SMALL, kind)
 
 
+def test_owners(base, simulator):
+    api = client(base, exchange(base, SMALL, f"{SCOPES} crm.objects.owners.read").access_token)
+    found = api.crm.owners.get_all()
+    assert {item.id for item in found} == simulator.truth(SMALL, "owners")
+    assert all(item.email and not item.archived for item in found)
+    one = api.crm.owners.owners_api.get_by_id(int(found[0].id), id_property="id", archived=False)
+    assert (one.id, one.user_id) == (found[0].id, found[0].user_id)
+
+
 def test_search_by_modified_date_pages(small, simulator):
     items = sorted(simulator.store.walk(SMALL, "contacts"), key=lambda item: (item.updated_at, int(item.id)))
     since = items[40].updated_at

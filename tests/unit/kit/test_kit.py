@@ -93,6 +93,8 @@ def test_our_own_manifests_fit_the_published_schema(name: str) -> None:
         ('stream = "contacts"', 'stream = "contact"', 'There is no stream "contact"'),
         ("requests = 100", "requests = 0", ">= 1"),
         ("[account]", "[acount]", "account"),
+        ("[account]", "[each_acton]\n[account]", 'Did you mean "each_action"'),
+        ("fields = { email", 'fields = [["email"]]\nx = { email', "recipes"),
         ("secret = true", "secret = true\n= 3", "line"),
         ("secret = true", "secret = tru", "line"),
     ],

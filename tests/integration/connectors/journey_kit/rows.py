@@ -8,6 +8,8 @@ from journey_kit.way import Row
 from trunkline_connectors.catalogue import manifests
 from trunkline_connectors.freshdesk.simulator import FreshdeskSimulator
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
+from trunkline_connectors.hubspot.simulator_owners import OWNERS
+from trunkline_connectors.hubspot.simulator_owners import render as owner
 from trunkline_connectors.intercom.simulator import IntercomSimulator
 from trunkline_connectors.pipedrive.simulator import PipedriveSimulator
 from trunkline_connectors.salesforce.simulator import SalesforceSimulator
@@ -97,7 +99,7 @@ def hubspot_truth(simulator: Any, account: str) -> dict[str, Any]:
     crm, manifest = simulator.crm, next(one for one in manifests() if one.name == "hubspot")
     return {
         spec.name: {
-            item.id: crm.render(spec.name, item, spec.field_names)
+            item.id: owner(item) if spec.name == OWNERS else crm.render(spec.name, item, spec.field_names)
             for item in crm.store.walk(account, spec.name)
         }
         for spec in manifest.streams
