@@ -15,9 +15,11 @@ if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
 from chaos_kit.accounts import FIRST_ACCOUNT
-from chaos_kit.checker import PATIENCE_SECONDS, Finding, check
+from chaos_kit.checker import PATIENCE_SECONDS, check
 from chaos_kit.crew import Crew, Member, free_port, listens, until
 from chaos_kit.customers import Customer, Customers
+from chaos_kit.finding import Finding
+from chaos_kit.telling import hours_pass, untold_of
 
 from trunkline.kernel.settings import Settings
 
@@ -27,7 +29,9 @@ CONTACTS = 160
 
 
 class Small:
-    """Leases of 3 s, so that tests are short. `through`: the workers' servers, where they are to be others."""
+    """Leases of 3 s, so that tests are short. `through`: the workers' servers, where they are to be others.
+    `listening`: the product asks for events.
+    """
 
     def __init__(
         self,
@@ -36,12 +40,14 @@ class Small:
         valkey_url: str,
         through: dict[str, str] | None = None,
         contacts: int = CONTACTS,
+        *,
+        listening: bool = False,
     ) -> None:
         self._folder = folder
         self._contacts = contacts
         self._url = database_url
         self._valkey = valkey_url
-        self._port = free_port()
+        self._port, self._web = free_port(), free_port()
         self.account = str(FIRST_ACCOUNT)
         self._settings = Settings(
             data=folder,
@@ -56,12 +62,18 @@ class Small:
                 "TRUNKLINE_DATABASE_URL": database_url,
                 "TRUNKLINE_VALKEY_URL": valkey_url,
                 "TRUNKLINE_SANDBOX_URL": self._settings.sandbox_url,
+                "TRUNKLINE_PORT": str(self._web),
                 "TRUNKLINE_LEASE_SECONDS": "3",
                 "TRUNKLINE_HEARTBEAT_SECONDS": "1",
                 **(through or {}),
             },
         )
-        self.customers = Customers(self._settings, accounts=[self.account], note=lambda *_, **__: None)
+        self.customers = Customers(
+            self._settings,
+            accounts=[self.account],
+            note=lambda *_, **__: None,
+            receiver=self._settings.sandbox_url if listening else "",
+        )
         self.db: asyncpg.Connection
 
     async def start(self) -> None:
@@ -81,6 +93,18 @@ class Small:
 
     def worker(self, name: str, bug: str) -> Member:
         return self.crew.add(name, "worker", CHAOS_PLANT=bug)
+
+    async def web(self, name: str, bug: str) -> Member:
+        """A web process, which the provider tells of each edit from now on, twice at the same time."""
+        member = self.crew.add(name, "web", CHAOS_PLANT=bug)
+        await until(lambda: listens(self._web), WAIT_SECONDS, "The web process")
+        await self.customers.be_told(f"http://127.0.0.1:{self._web}", twice=1.0)
+        return member
+
+    async def all_told(self) -> bool:
+        """Whether whatever was told of has arrived, in and out."""
+        await hours_pass(self._url)
+        return not await untold_of(self.customers, self._url)
 
     async def sync(self) -> None:
         services, customer = self.customers.services, self.customer

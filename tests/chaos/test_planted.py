@@ -1,20 +1,21 @@
-"""The checker sees what it is for: three bugs, each put into the workers from outside, each turns it red."""
+"""The checker sees what it is for: four bugs, each put into a process from outside, each turns it red."""
 
-import asyncio
 import json
 import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trunkline.runs.writes import LATE
 
-from .conftest import eventually
+from .conftest import CONTACTS, Small, eventually
 
 pytestmark = pytest.mark.timeout(240)
 
-PROVIDER_SECONDS = LATE.total_seconds() + 1
-"""Between a page and the edits after it: closer by, the older form gives itself away."""
+JUMP_SECONDS = LATE.total_seconds() + 1
+"""Between a page and the edits after it: closer by, the provider's dates, which may be late, give the older form away."""
 
 
 async def pages(small: Any, number: int) -> bool:
@@ -32,8 +33,8 @@ async def test_a_worker_that_wakes_up_late(small: Any, bug: str) -> None:
     other = next(one for one in both if one is not late)
     await small.freeze(other)
     await small.freeze(late, with_page=True)
-    await asyncio.sleep(PROVIDER_SECONDS)
     await eventually(small.lapsed)
+    await small.customers.control("jump", seconds=JUMP_SECONDS)
     await small.customers.control("touch", account=small.account, kind="contacts")
     stood = (await small.run())["pages"]
     other.signal(signal.SIGCONT)
@@ -92,6 +93,63 @@ async def test_a_checkpoint_that_runs_ahead_of_its_page(small: Any) -> None:
     found = await small.findings()
     assert {finding.verdict for finding in found} == {"lost"}
     assert any("is not held" in finding.what for finding in found)
+
+
+async def test_events_that_come_twice_and_are_not_recognised(
+    database_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    """Sound first: each request comes twice, all are applied, and the product is told once of each change."""
+    from chaos_kit.accounts import FIRST_ACCOUNT
+
+    account = str(FIRST_ACCOUNT)
+    async with AsyncExitStack() as stack:
+        small = Small(tmp_path, database_url, valkey_url, listening=True)
+        stack.push_async_callback(small.stop)
+        await small.start()
+        worker = small.worker("worker", "")
+        await eventually(lambda: small.ended(1))
+        web = await small.web("web", "")
+        await small.customers.control("touch", account=account, kind="contacts")
+        await eventually(small.all_told)
+        assert await small.findings() == []
+        told = await small.customers.control("told")
+        assert len(told["events"]) == CONTACTS
+        assert {int(status) for status in told["forged"]} <= {401}
+        web.kill()
+        await small.web("planted", "intake")
+        await small.customers.control("touch", account=account, kind="companies")
+        await eventually(small.all_told)
+        found = await small.findings()
+        assert {finding.verdict for finding in found} == {"doubled"}
+        assert any("is kept 2 times" in finding.what for finding in found)
+        worker.kill()
+        await what_was_told_of_wrongly(small)
+
+
+async def what_was_told_of_wrongly(small: Any) -> None:
+    """One thing of each kind, done by hand to what arrived and what was sent."""
+    await small.db.execute(
+        "DELETE FROM inbound_events WHERE id = (SELECT min(id::text)::uuid FROM inbound_events)"
+    )
+    await small.db.execute(
+        "UPDATE inbound_events SET state = 'queued' WHERE id = (SELECT max(id::text)::uuid FROM inbound_events)"
+    )
+    await small.db.execute(
+        "UPDATE outbound_events SET number = CASE number WHEN 3 THEN -4 WHEN 4 THEN -3 END WHERE number IN (3, 4)"
+    )
+    await small.db.execute("UPDATE outbound_events SET number = -number WHERE number < 0")
+    await small.db.execute("DELETE FROM outbound_events WHERE number = 2")
+    await small.db.execute("UPDATE deliveries SET state = 'failed', cause = 'exhausted' WHERE number = 5")
+    told = [(finding.verdict, finding.what) for finding in await small.findings(patience=1.0)]
+    for verdict, words in (
+        ("lost", "was acknowledged, and is not held"),
+        ("lost", "was never made anything of"),
+        ("lost", "the events' numbers have a gap"),
+        ("crossed", "is no event of this tenant's"),
+        ("doubled", "in another order"),
+        ("lost", "is failed, and not delivered: exhausted"),
+    ):
+        assert any(one == verdict and words in what for one, what in told), (verdict, words, told[:20])
 
 
 async def what_is_wrong_in_the_database_itself(small: Any) -> None:

@@ -44,7 +44,8 @@ Examples:
         """Break everything from a seed, and compare with the truth.
 
         Needs a checkout. Twenty tenants, three workers, real servers: killed, stopped, cut off, filled up,
-        while their provider has bad days. Ends with exit code 1 when anything was lost, doubled or crossed.
+        while their provider has bad days and webhooks go in and out. Ends with exit code 1 when anything was
+        lost, doubled or crossed.
         """
 
         def say(line: str) -> None:

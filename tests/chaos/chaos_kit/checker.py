@@ -1,54 +1,35 @@
-"""Compares what the provider's ledger says with what is held: records, entities, change log, counters, work.
-
-A finding is `lost` (missing, stale, stuck), `doubled` (too often, or going back) or `crossed` (another tenant's).
+"""Compares what the provider's ledger says with what is held: records, entities, change log, counters, work; then what
+it told of (`hook_checker`) and what the product was told (`delivery_checker`).
 """
 
 import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 import msgspec
 from chaos_kit.accounts import KINDS, MARK_TARGET, number_of
 from chaos_kit.customers import Customer, Customers, Visitors, expected
+from chaos_kit.delivery_checker import check_deliveries
+from chaos_kit.finding import Finder, Finding, Verdict
+from chaos_kit.hook_checker import check_hooks
 from sqlalchemy import text
 
 from trunkline.runs.service import document_context
 
-Verdict = Literal["lost", "doubled", "crossed"]
 PATIENCE_SECONDS = 10.0
 _NAMES = ("pages", "fetched", "created", "updated", "deleted", "unchanged")
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """`at`: seconds since 1970 when it can be told."""
-
-    verdict: Verdict
-    tenant: str
-    what: str
-    subject: str = ""
-    at: float | None = None
-
-
-class _Tenant:
+class _Tenant(Finder):
     def __init__(
         self, connection: asyncpg.Connection, customer: Customer, truth: Any, patience: float
     ) -> None:
+        super().__init__(connection, customer)
         self._patience = patience
-        self._db = connection
-        self._customer = customer
         self._truth = truth
-        self.found: list[Finding] = []
-
-    def find(self, verdict: Verdict, what: str, subject: str = "", at: float | None = None) -> None:
-        self.found.append(
-            Finding(verdict=verdict, tenant=self._customer.slug, what=what, subject=subject, at=at)
-        )
-
-    async def rows(self, sql: str, *values: Any) -> list[Any]:
-        return list(await self._db.fetch(sql, self._customer.tenant_id, *values))
 
     # -- records ----------------------------------------------------------------------------
 
@@ -194,7 +175,7 @@ class _Tenant:
                 self.find("lost", f"a lease of {row['kind']} is nobody's")
             elif row["late"]:
                 self.find("lost", f"work {row['kind']} is due and not done")
-        awaited = {f"{self._customer.connection_id}:{kind}" for kind in KINDS}
+        awaited = {f"{self.customer.connection_id}:{kind}" for kind in KINDS}
         if missing := awaited - {row["key"] for row in rows if row["kind"] == "sync"}:
             self.find("lost", f"{len(missing)} streams are never due again")
         unended = await self.rows(
@@ -228,7 +209,7 @@ class _Tenant:
 
     def _mine(self, data: Any, one: str, where: str, at: float | None = None) -> None:
         stamp = str(data.get("job_title") or data.get("phone") or "")
-        if not stamp.startswith(f"{self._customer.account}/"):
+        if not stamp.startswith(f"{self.customer.account}/"):
             self.find("crossed", f"{where} holds another account's data", one, at)
 
 
@@ -250,6 +231,8 @@ async def check(
             if visitors is not None:
                 tenant.follower(visitors.seen.get(customer.tenant_id, []), entries)
             found += tenant.found
+        found += await check_hooks(connection, customers)
+        found += await check_deliveries(connection, customers)
     finally:
         await connection.close()
     return found

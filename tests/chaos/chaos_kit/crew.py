@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import Signals
 
+from chaos_kit.traps import file_of
+
 from trunkline.kernel.embedded.process import Child, open_log
 
 HERE = Path(__file__).parent
@@ -109,10 +111,16 @@ class Crew:
 
     def _add(self, name: str, words: list[str], environment: Mapping[str, str]) -> Member:
         log = self._folder / "log" / f"{name}.log"
-        member = Member(name, words, {**self._environment, **environment}, log)
+        member = Member(name, words, {**self._environment, "CHAOS_NAME": name, **environment}, log)
         self.members[name] = member
         member.start()
         return member
+
+    def trap(self, name: str, point: str) -> Path:
+        """The file whose existence has that process die at the point (`traps`)."""
+        made = file_of(self._folder, name, point)
+        made.parent.mkdir(exist_ok=True)
+        return made
 
     @property
     def workers(self) -> list[Member]:

@@ -17,14 +17,17 @@ from sqlalchemy import text
 
 from trunkline.connections.cookies import cookie_name
 from trunkline.connections.errors import FlowRefusedError
+from trunkline.deliveries.schemas import EndpointIn
 from trunkline.kernel.db import OPERATOR
-from trunkline.kernel.principal import Principal
+from trunkline.kernel.principal import SYSTEM, Principal
 from trunkline.kernel.settings import Settings
 from trunkline.recipes.definition import Mapping, RecipeDefinition
 from trunkline.services import Services, build_services
 from trunkline.work.errors import DATABASE_AWAY
 from trunkline_tenants.directory import Directory
 
+SHARED = "all"
+"""Name of the one endpoint that every tenant's events go to."""
 CALLBACK = "/oauth/callback/hubspot"
 ORIGIN = "http://127.0.0.1:1"
 _NAME = "(text(record.firstname) + ' ' + text(record.lastname)).trim()"
@@ -71,16 +74,29 @@ class Customer(msgspec.Struct, kw_only=True):
 
 
 class Customers:
-    """`url` of the database and `sandbox`: the straight ways, past the proxies."""
+    """`settings`: the straight ways, past the proxies. `receiver`: where our webhooks go; empty: nowhere."""
 
-    def __init__(self, settings: Settings, *, accounts: Sequence[str], note: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        accounts: Sequence[str],
+        note: Callable[..., None],
+        receiver: str = "",
+    ) -> None:
         self._settings = msgspec.structs.replace(settings, public_url=ORIGIN)
         self.services: Services = build_services(self._settings, connectors(), application="rig")
         self._accounts = accounts
         self._note = note
+        self._receiver = receiver
         self._provider = httpx2.AsyncClient(base_url=settings.sandbox_url, timeout=30, trust_env=False)
         self.all: list[Customer] = []
         self.key = ""
+
+    @property
+    def listening(self) -> bool:
+        """Whether the product asked for events."""
+        return bool(self._receiver)
 
     async def close(self) -> None:
         await self._provider.aclose()
@@ -107,9 +123,13 @@ class Customers:
             await services.connections.register_oauth_client(
                 session, OPERATOR, "hubspot", client_id=CLIENT.client_id, secret=CLIENT.client_secret
             )
+        await self._listen(OPERATOR, SYSTEM, SHARED, types=["connection.*", "record.deleted"])
         for index, account in enumerate(self._accounts):
             tenant = await directory.create_tenant(f"t{index:02d}", f"Tenant {index}")
             person = Principal(kind="member", id=str(uuid4()), role="owner", label="Ada", tenant_id=tenant.id)
+            await self._listen(
+                tenant.id, person, tenant.slug, types=["record.*"], payload="full", ordered=True
+            )
             connection_id = await self._travel(tenant.id, person, account, None)
             self.all.append(
                 Customer(
@@ -132,6 +152,24 @@ class Customers:
                         definition=RecipeDefinition(stream=kind, model=MODELS[kind], mappings=MAPPINGS[kind]),
                         schedule_seconds=60,
                     )
+
+    async def _listen(self, owner: UUID, principal: Principal, name: str, **given: Any) -> None:
+        """The product asks for events, before anything happens that they tell of."""
+        if not self._receiver:
+            return
+        path = f"/receiver/{name}"
+        data = EndpointIn(url=f"{self._receiver}{path}", **given)
+        async with self.services.db.tenant(owner) as session:
+            _, secret = await self.services.deliveries.create(session, owner, principal, data)
+        await self.control("expect", path=path, secret=secret)
+
+    async def be_told(self, web: str, **given: Any) -> None:
+        """The provider tells of its edits from now on. `web`: origin of the web process. `given`: see `Postman.aim`."""
+        async with self.services.db.tenant(OPERATOR) as session:
+            view = await self.services.hooks.of_client(session, OPERATOR, "hubspot")
+        await self.control(
+            "aim", url=web + view.url.removeprefix(ORIGIN), secret=CLIENT.client_secret, **given
+        )
 
     async def _travel(
         self, tenant_id: UUID, person: Principal, account: str, connection_id: UUID | None

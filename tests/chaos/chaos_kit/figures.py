@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from chaos_kit.checker import Finding
 from chaos_kit.crew import Member
+from chaos_kit.customers import Customers
+from chaos_kit.finding import Finding
 from chaos_kit.recorder import Event
 
 UNCLASSIFIED = ("unclassified", "internal_error")
@@ -103,6 +104,19 @@ def figures(
         for share, word in ((0.5, "p50"), (0.99, "p99"), (1.0, "max")):
             made[f"{name}_{word}_s"] = _percentile(seconds, share)
     return made
+
+
+async def webhooks(customers: Customers) -> dict[str, float]:
+    """How many events went in, how many were forged, and how many requests came out."""
+    told = await customers.control("told")
+    return {
+        "events": len(told["events"]),
+        "acknowledged": sum(taken for *_, taken in told["events"]),
+        "requests_taken": told["answers"].get("200", 0),
+        "requests_refused": told["answers"].get("503", 0),
+        "forged": sum(told["forged"].values()),
+        "requests_out": len(await customers.control("received")),
+    }
 
 
 def _percentile(values: Sequence[float], share: float) -> float:

@@ -1,4 +1,5 @@
-"""The `trunkline` command as the rig runs it: pages of 20 records, and with CHAOS_PLANT a bug that is not ours.
+"""The `trunkline` command as the rig runs it: pages of 20 records, traps to be killed in by the name of the process,
+and with CHAOS_PLANT a bug that is not ours.
 
 `python installation.py worker`
 """
@@ -43,6 +44,10 @@ def connectors() -> Connectors:
 
 
 if __name__ == "__main__":
+    if name := os.environ.get("CHAOS_NAME"):
+        from chaos_kit.traps import stand_at_all
+
+        stand_at_all(Path(os.environ["TRUNKLINE_DATA"]), name)
     if bug := os.environ.get("CHAOS_PLANT"):
         from chaos_kit.plants import PLANTS
 

@@ -37,6 +37,10 @@ _KINDS: dict[str, tuple[int, str, float, float]] = {
     "pause": (3, "worker", 1.1, 1.5),
     "deploy": (3, "worker", 0, 0),
     "kill web": (2, "web", 0, 0),
+    "web dies after the insert": (3, "web", 0, 0),
+    "web dies in the insert": (2, "web", 0, 0),
+    "worker dies in a batch": (3, "worker", 0, 0),
+    "worker dies after sending": (3, "worker", 0, 0),
     "flush": (5, "valkey", 0, 0),
     "restart valkey": (4, "valkey", 0, 0),
     "valkey out of memory": (3, "valkey", 1, 5),
@@ -55,6 +59,11 @@ _KINDS: dict[str, tuple[int, str, float, float]] = {
     "provider slow": (2, "provider", 1, 3),
     "provider refuses": (3, "provider", 1, 3),
     "provider half open": (2, "provider", 1, 4),
+    "receiver cut": (2, "receiver", 0, 0),
+    "receiver refuses": (2, "receiver", 1, 3),
+    "receiver half open": (1, "receiver", 1, 3),
+    "receiver fails": (3, "receiver", 0, 0),
+    "receiver busy": (2, "receiver", 0, 0),
     "429": (4, "script", 0, 0),
     "500": (5, "script", 0, 0),
     "truncated": (5, "script", 0, 0),
@@ -72,6 +81,7 @@ REST = {
     "valkey": 2.0,
     "postgres": 6.0,
     "provider": 1.5,
+    "receiver": 1.0,
     "script": 0.0,
     "account": 8.0,
 }
@@ -114,7 +124,7 @@ def _fault(
         return None
     free[named] = at + seconds + REST[place]
     detail: dict[str, Any] = {}
-    if place == "script":
+    if place == "script" or kind in {"receiver fails", "receiver busy"}:
         detail = {"requests": rng.randint(1, 12)}
     if kind == "skew":
         detail = {"skew": rng.uniform(-SKEW, SKEW)}

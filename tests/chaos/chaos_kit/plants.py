@@ -1,4 +1,4 @@
-"""Three bugs, put into a worker process from outside: the checker must see each of them.
+"""Four bugs, put into a process from outside: the checker must see each of them.
 
 Each replaces what it breaks by name, so it fails loudly when that is no longer there.
 """
@@ -90,8 +90,23 @@ def checkpoint_first() -> None:
     PageWriter.commit = torn  # type: ignore[method-assign]
 
 
+def intake_dedupe_off() -> None:
+    """What is delivered again counts as another event."""
+    import os
+
+    from trunkline.webhooks import events
+
+    plain = events._event
+
+    def always_new(*given: Any) -> Any:
+        return msgspec.structs.replace(plain(*given), identity=os.urandom(events.IDENTITY_BYTES))
+
+    events._event = always_new
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "fencing": fencing_off,
     "dedupe": dedupe_off,
     "checkpoint": checkpoint_first,
+    "intake": intake_dedupe_off,
 }

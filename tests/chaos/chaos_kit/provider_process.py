@@ -1,12 +1,14 @@
 """HubSpot's simulator in a process of its own, with somebody who edits all along and a script of bad days.
 
-`python provider_process.py PORT SEED ACCOUNTS [CONTACTS]`, the last of the first account. Its own control lies below /chaos.
+`python provider_process.py PORT SEED ACCOUNTS [CONTACTS]`, the last of the first account. Its own control lies below
+/chaos. It tells of its edits (`Postman`); below /receiver is the product's backend, which our own webhooks go to.
 """
 
 import asyncio
 import random
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,6 +21,8 @@ from litestar.types import Receive, Scope, Send
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from chaos_kit.accounts import BUSY_COUNT, KINDS, MARK, account_ids, mark, portal, seeds, values
+from chaos_kit.postman import Postman
+from chaos_kit.receiver import Receiver
 
 from trunkline.sandbox.app import create_sandbox
 from trunkline.sdk.simulator_oauth import OAuthClient
@@ -44,6 +48,10 @@ class Clock:
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self._away
+
+    def jump(self, seconds: float) -> None:
+        """From now on everything at the provider happens so much later."""
+        self._away += timedelta(seconds=seconds)
 
     def shown(self) -> datetime:
         """In the Date header."""
@@ -92,28 +100,45 @@ class BadDays:
     """In front of the sandbox: /chaos, slowness, wrong dates, overlapping pages, errors that call themselves 200."""
 
     def __init__(
-        self, app: Any, simulator: HubSpotSimulator, clock: Clock, editor: Editor, seed: int
+        self,
+        app: Any,
+        simulator: HubSpotSimulator,
+        clock: Clock,
+        editor: Editor,
+        postman: Postman,
+        seed: int,
     ) -> None:
         self._app = app
         self._sim = simulator
         self._clock = clock
         self._editor = editor
+        self._postman = postman
+        self._receiver = Receiver(seed)
         self._rng = random.Random(f"provider:{seed}")
         self._left = {"overlap": 0, "error200": 0}
         self._before: dict[tuple[str, str], list[str]] = {}
         self._traffic = {"open": 0, "pages": 0}
         """Requests that are not answered yet, and pages of contacts that were given, since the beginning."""
-        self._editing: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked: Any = scope
         if asked["type"] == "lifespan":
-            self._editing = asyncio.create_task(self._editor.edit())
+            self._beside = [
+                asyncio.create_task(self._editor.edit()),
+                asyncio.create_task(self._postman.run()),
+            ]
             await self._app(scope, receive, send)
             return
         path = str(asked["path"])
         if path.startswith("/chaos/"):
-            await _answer(send, self._control(path.removeprefix("/chaos/"), await _body(receive)))
+            given = msgspec.json.decode(await _body(receive) or b"{}", type=dict[str, Any])
+            await _answer(send, self._control(path.removeprefix("/chaos/"), given))
+            return
+        if path.startswith("/receiver/"):
+            headers = {name.decode(): value.decode() for name, value in asked["headers"]}
+            status, more = self._receiver.take(path, headers, await _body(receive))
+            await _answer(send, {}, status, more)
             return
         answer = _Kept(send, self._dated)
         if "/_control" in path or path.endswith("/healthz"):
@@ -180,8 +205,13 @@ class BadDays:
             "rate": self._rate,
             "truth": self._truth,
             "touch": self._touch,
+            "jump": self._clock.jump,
             "traffic": lambda: self._traffic,
             "ledger": self._ledger,
+            "aim": self._postman.aim,
+            "told": self._postman.told,
+            "expect": self._receiver.expect,
+            "received": lambda: self._receiver.arrived,
         }[deed](**given)
 
     def _script(
@@ -193,6 +223,8 @@ class BadDays:
         account: str = "",
         milliseconds: int = 1500,
     ) -> None:
+        if self._receiver.script(kind, requests):
+            return
         if kind in self._left:
             self._left[kind] += requests
         elif kind == "skew":
@@ -213,6 +245,7 @@ class BadDays:
         self._sim.faults.clear()
         self._left = dict.fromkeys(self._left, 0)
         self._clock.until = 0.0
+        self._receiver.quiet()
 
     def _rate(self, rate: float) -> int:
         self._editor.rate = rate
@@ -295,19 +328,20 @@ class _Kept:
         await self._send({"type": "http.response.body", "body": self.body})
 
 
-async def _body(receive: Receive) -> dict[str, Any]:
+async def _body(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message: Any = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    return msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    return body
 
 
-async def _answer(send: Send, value: Any) -> None:
+async def _answer(send: Send, value: Any, status: int = 200, more: Mapping[str, str] = {}) -> None:
     body = msgspec.json.encode(value)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    headers += [(name.encode(), text.encode()) for name, text in more.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
@@ -322,7 +356,8 @@ def main() -> None:
     for account in accounts:
         for kind in KINDS:
             simulator.store.seed(account, kind, seeds(seed, account, kind, busy))
-    app = BadDays(create_sandbox([simulator]), simulator, clock, Editor(simulator, accounts, seed), seed)
+    editor, postman = Editor(simulator, accounts, seed), Postman(simulator, accounts, seed)
+    app = BadDays(create_sandbox([simulator]), simulator, clock, editor, postman, seed)
     uvicorn.run(
         app,
         host="127.0.0.1",

@@ -1,6 +1,7 @@
 """What happened, as lines of JSON: the rig's own deeds, and those of the workers as the database saw them.
 
-Triggers of the rig's own write down each claim, each page, each failure and each pass that ended, in the transaction that did it.
+Triggers of the rig's own write down each claim, each page, each failure, each pass that ended, each event that came in
+and each that was sent, in the transaction that did it.
 """
 
 import time
@@ -48,6 +49,24 @@ CREATE FUNCTION chaos.passed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     RETURN NULL; END $$;
 CREATE TRIGGER chaos_passed AFTER UPDATE OF last_success_at ON public.streams FOR EACH ROW
     WHEN (NEW.last_success_at IS DISTINCT FROM OLD.last_success_at) EXECUTE FUNCTION chaos.passed();
+CREATE FUNCTION chaos.told() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+    INSERT INTO chaos.events (what, tenant_id, detail) VALUES ('told', NEW.tenant_id, jsonb_build_object(
+        'event', NEW.event_id, 'type', NEW.type, 'request', NEW.request_id));
+    RETURN NULL; END $$;
+CREATE TRIGGER chaos_told AFTER INSERT ON public.inbound_events FOR EACH ROW EXECUTE FUNCTION chaos.told();
+CREATE FUNCTION chaos.made() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+    INSERT INTO chaos.events (what, tenant_id, detail) VALUES ('made', NEW.tenant_id, jsonb_build_object(
+        'event', NEW.event_id, 'state', NEW.state, 'cause', NEW.cause, 'stream', NEW.stream,
+        'ids', NEW.external_ids));
+    RETURN NULL; END $$;
+CREATE TRIGGER chaos_made AFTER UPDATE OF attempts ON public.inbound_events FOR EACH ROW
+    WHEN (NEW.attempts > OLD.attempts) EXECUTE FUNCTION chaos.made();
+CREATE FUNCTION chaos.sent() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+    INSERT INTO chaos.events (what, tenant_id, detail) VALUES ('sent', NEW.tenant_id, jsonb_build_object(
+        'number', NEW.number, 'state', NEW.state, 'attempts', NEW.attempts, 'cause', NEW.cause));
+    RETURN NULL; END $$;
+CREATE TRIGGER chaos_sent AFTER UPDATE OF attempts ON public.deliveries FOR EACH ROW
+    WHEN (NEW.attempts > OLD.attempts) EXECUTE FUNCTION chaos.sent();
 """
 
 

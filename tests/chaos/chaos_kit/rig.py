@@ -11,15 +11,17 @@ from typing import Any
 import asyncpg
 import msgspec
 from chaos_kit.accounts import account_ids
-from chaos_kit.checker import Finding, check
+from chaos_kit.checker import check
 from chaos_kit.crew import Crew, free_port, listens, until
 from chaos_kit.customers import Customers, Visitors
-from chaos_kit.figures import failures, figures
+from chaos_kit.figures import failures, figures, webhooks
+from chaos_kit.finding import Finding
 from chaos_kit.plan import WORKERS, Fault, Options
 from chaos_kit.proxy import Proxies
 from chaos_kit.recorder import Event, Recorder
 from chaos_kit.saboteur import Saboteur
 from chaos_kit.servers import Disk, Servers
+from chaos_kit.telling import hours_pass, untold_of
 from sqlalchemy import text
 
 from trunkline.kernel.migrate import upgrade
@@ -80,7 +82,10 @@ class Rig:
                 sandbox_url=f"http://127.0.0.1:{provider}",
             )
             self.customers = Customers(
-                settings, accounts=account_ids(self.options.tenants), note=self.recorder.note
+                settings,
+                accounts=account_ids(self.options.tenants),
+                note=self.recorder.note,
+                receiver=f"http://127.0.0.1:{self.proxies.to_port('receiver', provider)}",
             )
             stack.push_async_callback(self.customers.close)
             self.crew.add("web", "web")
@@ -88,6 +93,7 @@ class Rig:
                 self.crew.add(f"worker{index}", "worker")
             await self.customers.settle_in()
             await until(lambda: listens(web), START_SECONDS, "The web process")
+            await self.customers.be_told(f"http://127.0.0.1:{web}")
             self.visitors = Visitors(f"http://127.0.0.1:{web}", self.customers, self.seed)
             stack.push_async_callback(self.visitors.close)
             yield
@@ -145,6 +151,7 @@ class Rig:
         events = sorted([*await self.recorder.events(), *await self._edits()], key=lambda event: event.at)
         made = figures(events, findings, self.crew.workers, saboteur.struck)
         made["edits"] = await self.customers.control("rate", rate=0)
+        made |= await webhooks(self.customers)
         return Outcome(
             seed=self.seed,
             faults=list(faults),
@@ -182,17 +189,24 @@ class Rig:
         self.recorder.note("quiet")
         told = time.monotonic()
         deadline = told + self.options.settle
-        left = await self._unsettled(quiet)
-        while left and time.monotonic() < deadline:
+        left, untold = (
+            await self._unsettled(quiet),
+            await untold_of(self.customers, self.servers.database_url),
+        )
+        while (left or untold) and time.monotonic() < deadline:
             for customer in self.customers.all:
                 if customer.connection_id in {connection for connection, _ in left}:
                     await self.visitors.sync(customer)
+            await hours_pass(self.servers.database_url)
             await asyncio.sleep(0.5)
             left = await self._unsettled(quiet)
+            untold = await untold_of(self.customers, self.servers.database_url)
             if time.monotonic() - told > 10:
                 told = time.monotonic()
-                self.say(f"{time.time() - quiet:5.0f} s  {len(left)} streams not at rest yet")
-        self.recorder.note("at rest", unsettled=len(left), seconds=time.time() - quiet)
+                self.say(
+                    f"{time.time() - quiet:5.0f} s  not at rest: {len(left)} streams; {untold or 'all told'}"
+                )
+        self.recorder.note("at rest", unsettled=len(left), untold=untold, seconds=time.time() - quiet)
         self.say(f"at rest after {time.time() - quiet:.0f} s")
         visiting[1].cancel()
         await asyncio.gather(visiting[1], return_exceptions=True)

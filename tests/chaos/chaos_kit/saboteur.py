@@ -23,6 +23,9 @@ from trunkline.work.errors import DATABASE_AWAY
 STRIKE_SECONDS = 1.5
 """How long a worker is waited for to have work in hand before it is struck anyhow."""
 TERM_SECONDS = 15.0
+TRAP_SECONDS = 5.0
+"""How long a process has to come by the place at which it is to die; then it is killed where it stands."""
+PROXIED = frozenset({"valkey", "postgres", "provider", "receiver"})
 _MODES: dict[str, Mode] = {"slow": "slow", "refuses": "refuse", "half open": "hold"}
 
 
@@ -76,6 +79,12 @@ class Saboteur:
             "pause": self._pause,
             "deploy": self._deploy,
             "kill web": self._kill_web,
+            "web dies after the insert": self._trap,
+            "web dies in the insert": self._trap,
+            "worker dies in a batch": self._trap,
+            "worker dies after sending": self._trap,
+            "receiver fails": self._scripted,
+            "receiver busy": self._scripted,
             "flush": self._flush,
             "restart valkey": self._restart_valkey,
             "valkey out of memory": self._starve,
@@ -85,7 +94,7 @@ class Saboteur:
         }
         if fault.kind in named:
             return named[fault.kind]
-        return self._proxied if fault.place in {"valkey", "postgres", "provider"} else self._scripted
+        return self._proxied if fault.place in PROXIED else self._scripted
 
     # -- workers ----------------------------------------------------------------------------
 
@@ -119,6 +128,28 @@ class Saboteur:
 
     async def _kill_web(self, fault: Fault) -> None:
         (await self._alive(fault.place)).signal(signal.SIGKILL)
+
+    async def _trap(self, fault: Fault) -> dict[str, Any]:
+        """Killed by its own hand at a named point, so that it is that very point."""
+        point = fault.kind.partition(" dies ")[2]
+        if fault.place == "web":
+            member = await self._alive(fault.place)
+        else:
+            async with self._aim(fault.place) as (member, _):
+                member.away = True
+        pid, child = member.pid, member.child
+        trap = self._crew.trap(fault.place, point)
+        trap.touch()
+        deadline = time.monotonic() + TRAP_SECONDS
+        while child is not None and child.status is None:
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        there = not trap.exists()
+        trap.unlink(missing_ok=True)
+        if not there:
+            member.leave(signal.SIGKILL)
+        return {"pid": pid, "at": point if there else "elsewhere"}
 
     async def _alive(self, name: str) -> Member:
         member = self._crew.members[name]
