@@ -17,9 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.settings import Settings
-from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline.web import Check, Web, create_app
-from trunkline_connectors.hubspot.simulator_seed import Portal, seed_objects
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.seed import Seeded, seed_people
@@ -64,22 +62,6 @@ def _templates_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trunkline_ui.rendering.create_environment", create)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _accounts_invented_once() -> Iterator[None]:
-    """Thousands of objects of a simulated account, which are never changed: a change makes a new one."""
-    known: dict[str, list[SimulatedObject]] = {}
-
-    def invented(seed: int, portal: Portal, kind: str) -> list[SimulatedObject]:
-        key = f"{seed} {portal!r} {kind}"
-        if key not in known:
-            known[key] = list(seed_objects(seed, portal, kind))
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trunkline_connectors.hubspot.simulator.seed_objects", invented)
         yield
 
 

@@ -1,8 +1,9 @@
 """Deterministic data of the simulated accounts, as untidy as a real CRM's."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 
@@ -105,8 +106,17 @@ _ODD = (
 _LONG = "The quick brown fox jumps over the lazy dog. Größe, naïve, 漢字, \U0001f98a. "
 
 
-def seed_objects(seed: int, portal: Portal, kind: str) -> Iterator[SimulatedObject]:
-    """Ascending ids with gaps; the same for the same seed. About one in 40 is archived."""
+def seed_objects(seed: int, portal: Portal, kind: str) -> Sequence[SimulatedObject]:
+    """Ascending ids with gaps, about one in 40 archived. The same for the same seed: made once a process."""
+    return _seeded(seed, msgspec.json.encode(portal), kind)
+
+
+@lru_cache(maxsize=64)
+def _seeded(seed: int, of: bytes, kind: str) -> tuple[SimulatedObject, ...]:
+    return tuple(_objects(seed, msgspec.json.decode(of, type=Portal), kind))
+
+
+def _objects(seed: int, portal: Portal, kind: str) -> Iterator[SimulatedObject]:
     rng = random.Random(f"{seed}:{portal.id}:{kind}")  # noqa: S311 - repeatable data, not a secret
     number = {CONTACTS: 20_000, COMPANIES: 7_000_000, DEALS: 12_000_000, TICKETS: 30_000_000}[kind]
     make = _MAKERS[kind]
