@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import click
 
 from trunkline.cli import bench
@@ -22,6 +23,8 @@ processes = bench._load("kit/processes")
 
 KIT = Path(__file__).parent / "kit"
 BURST, BESIDE = 256, 1
+WARMING, OTHERS = 10**8, 10**9
+"""First numbers of the events of the warming-up, and of the other tenant's; the burst's begin at 0."""
 OPTIONS = [
     click.Option(["--seconds"], type=click.FloatRange(2, 300), default=30.0, show_default=True),
 ]
@@ -41,13 +44,12 @@ def run(say: Say, *, seconds: float) -> Figures:
         )
         path = asyncio.run(intake._world(settings, (intake.ACCOUNT, intake.ANOTHER)))
         with intake._server(settings, "batched") as server:
-            _load(settings, path, intake.ACCOUNT, 8, 1.0, 10**8)
+            _load(settings, path, intake.ACCOUNT, 8, 1.0, WARMING)
             processes.forget_peak(server.pid)
             said = _both(settings, path, seconds)
             peak = processes.cost(server.pid).peak_mb
         burst, beside = said
-        kept = asyncio.run(intake._kept(settings.database_url))
-        # the warming-up's are there too, so this is the least that could be missing
+        kept = asyncio.run(_kept(settings.database_url))
         lost = max(0, burst["answered"] + beside["answered"] - kept)
     say(f"{burst['answered']:,} acknowledged, {burst['refused']:,} refused, p99 {burst['p99_ms']:.0f} ms")
     say(f"beside it p99 {beside['p99_ms']:.0f} ms; {lost} lost; {peak:.0f} MB at the most")
@@ -67,13 +69,27 @@ def run(say: Say, *, seconds: float) -> Figures:
     )
 
 
+async def _kept(url: str) -> int:
+    """Events that are there, without the warming-up's."""
+    connection = await asyncpg.connect(url)
+    try:
+        number: int = await connection.fetchval(
+            "SELECT count(*) FROM inbound_events WHERE NOT (event_id::bigint >= $1 AND event_id::bigint < $2)",
+            WARMING,
+            OTHERS,
+        )
+        return number
+    finally:
+        await connection.close()
+
+
 def _both(settings: Settings, path: str, seconds: float) -> list[dict[str, float]]:
     with (
         processes.running(
             KIT / "load.py", *_arguments(settings, path, intake.ACCOUNT, BURST, seconds, 0)
         ) as one,
         processes.running(
-            KIT / "load.py", *_arguments(settings, path, intake.ANOTHER, BESIDE, seconds, 10**9)
+            KIT / "load.py", *_arguments(settings, path, intake.ANOTHER, BESIDE, seconds, OTHERS)
         ) as other,
     ):
         return [_ended(driver) for driver in (_begun(one), _begun(other))]
