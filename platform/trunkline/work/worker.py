@@ -243,6 +243,8 @@ class _Process:
         """What was handed out, one after the other, until there is no more."""
         while self._handed and not self._ending:
             await self._executor.run(self._handed.popleft()[0])
+        if (mine := asyncio.current_task()) is not None:
+            self._drains.discard(mine)  # at once: what is handed out from now on needs another
 
     async def _see_to_late(self) -> None:
         late = time.monotonic() - FORGOTTEN_SECONDS

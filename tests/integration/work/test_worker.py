@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
 import msgspec
-import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -75,30 +75,31 @@ async def test_a_database_that_blinks_at_the_claim_costs_no_lease(
     assert begun == [1]
 
 
-async def test_work_goes_through_arq_and_is_gone_when_done(db: Database, backlog, tenant, valkey_url) -> None:
-    seen: list[str] = []
-    stacks: list[str] = []
-
-    async def note(lease: Lease) -> Outcome:
-        seen.append(lease.key)
-        return Done()
-
+async def test_work_goes_through_arq_and_is_gone_when_done(
+    db: Database, backlog, tenant, valkey_url, monkeypatch
+) -> None:
+    """All of it: whatever a handler is called by carries the mark of the job that arq ran."""
+    of_arq: ContextVar[str] = ContextVar("of_arq", default="")
+    seen: list[tuple[str, bool]] = []
     taken = arq_link.ArqLink._run_work
 
-    async def counted(self, context, *args, **options):
-        stacks.append(context["job_id"])
+    async def note(lease: Lease) -> Outcome:
+        seen.append((lease.key, of_arq.get().startswith("work:")))
+        return Done()
+
+    async def marked(self, context, *args, **options):
+        of_arq.set(context["job_id"])
         await taken(self, context, *args, **options)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arq_link.ArqLink, "_run_work", counted)
-        async with worker(db, valkey_url, {"note": note}):
-            client = Redis.from_url(valkey_url)
-            await eventually(lambda: _has(client, "trunkline:work:*"))
-            await backlog.add_many(tenant, 30)
-            await eventually(lambda: _empty(backlog, tenant))
-            await client.aclose()
-    assert sorted(seen) == [f"{number:06d}" for number in range(30)]
-    assert stacks, "arq ran it; what came before arq was up ran without"
+    monkeypatch.setattr(arq_link.ArqLink, "_run_work", marked)
+    monkeypatch.setattr("trunkline.work.worker.FORGOTTEN_SECONDS", 3600.0)
+    async with worker(db, valkey_url, {"note": note}):
+        client = Redis.from_url(valkey_url)
+        await eventually(lambda: _has(client, "trunkline:work:*"))
+        await backlog.add_many(tenant, 30)
+        await eventually(lambda: _empty(backlog, tenant))
+        await client.aclose()
+    assert sorted(seen) == [(f"{number:06d}", True) for number in range(30)]
 
 
 async def _has(client: Redis, pattern: str) -> bool:
