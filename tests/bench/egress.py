@@ -21,7 +21,7 @@ import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trunkline.cli import bench
 from trunkline.cli.bench import Figures, Say
@@ -60,6 +60,17 @@ class Authority:
             path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
             context.load_cert_chain(path)
         return context
+
+    def client(self, name: str) -> tuple[str, str]:
+        """A certificate and its key, as PEM, for who calls by this name."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._sign(subject, key, usage, critical=False)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
     def _sign(
         self,
@@ -178,7 +189,7 @@ async def attack(case: Any, around: World, authority: Authority) -> Exception | 
     around.canary.location, around.canary.status = case.location, case.status
     settings = Settings(sandbox_url="http://127.0.0.1:8703")
     with proxies(f"http://127.0.0.1:{around.trap}"):
-        egress = Egress(settings, lookup=around.lookup, wire=around, trust=authority.trust)
+        egress = Egress(settings, lookup=around.lookup, wire=around, trust=lambda: authority.trust)
         try:
             hosts = _named(case.url) if case.hosts is None else case.hosts
             async with egress.client(hosts) as client:

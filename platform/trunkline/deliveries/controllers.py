@@ -58,7 +58,9 @@ class EndpointController(Controller):
         """Of the tenant that is named, or the installation's own; oldest first."""
         owner = scope_of(principal)
         async with db.tenant(owner) as session:
-            return EndpointList([EndpointOut.of(one) for one in await deliveries.endpoints(session, owner)])
+            found = await deliveries.endpoints(session, owner)
+            counts = await repository.counts(session, owner)
+        return EndpointList([EndpointOut.of(one, counts.get(one.id)) for one in found])
 
     @post(
         status_code=201,
@@ -100,7 +102,8 @@ class EndpointController(Controller):
     ) -> EndpointOut:
         owner = scope_of(principal)
         async with db.tenant(owner) as session:
-            return EndpointOut.of(await deliveries.endpoint(session, owner, endpoint_id))
+            found = await deliveries.endpoint(session, owner, endpoint_id)
+            return EndpointOut.of(found, (await repository.counts(session, owner)).get(endpoint_id))
 
     @patch(
         "/{endpoint_id:uuid}",
@@ -119,7 +122,8 @@ class EndpointController(Controller):
         """What was failed while it was disabled is not sent by itself: see recover."""
         owner = scope_of(principal)
         async with db.tenant(owner) as session:
-            return EndpointOut.of(await deliveries.change(session, owner, endpoint_id, principal, data))
+            found = await deliveries.change(session, owner, endpoint_id, principal, data)
+            return EndpointOut.of(found, (await repository.counts(session, owner)).get(endpoint_id))
 
     @delete(
         "/{endpoint_id:uuid}",

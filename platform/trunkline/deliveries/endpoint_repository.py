@@ -1,5 +1,6 @@
 """SQL of webhook endpoints and their secrets."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,20 +17,27 @@ _ASKING = text("""
 """)
 
 _ENDPOINTS = text("""
-    SELECT tenant_id, id, url, description, types, full_data, ordered, concurrency, rate, created_by,
-           created_at, failing_since, noticed_at, resting_until, disabled_at, disabled_cause
-    FROM webhook_endpoints
-    WHERE tenant_id IN (:tenant, :other) AND removed_at IS NULL AND (CAST(:id AS uuid) IS NULL OR id = :id)
-    ORDER BY created_at, id
+    SELECT e.tenant_id, e.id, e.url, e.description, e.types, e.full_data, e.ordered, e.concurrency, e.rate,
+           e.created_by, e.created_at, e.failing_since, e.noticed_at, e.resting_until, e.disabled_at,
+           e.disabled_cause, coalesce(c.header_names, '{}') AS header_names, c.certificate_subject,
+           c.certificate_ends
+    FROM webhook_endpoints e LEFT JOIN endpoint_credentials c
+        ON c.tenant_id = e.tenant_id AND c.endpoint_id = e.id
+    WHERE e.tenant_id IN (:tenant, :other) AND e.removed_at IS NULL
+      AND (CAST(:id AS uuid) IS NULL OR e.id = :id)
+    ORDER BY e.created_at, e.id
 """)
 
 _TROUBLED = text("""
-    SELECT tenant_id, id, url, description, types, full_data, ordered, concurrency, rate, created_by,
-           created_at, failing_since, noticed_at, resting_until, disabled_at, disabled_cause
-    FROM webhook_endpoints
-    WHERE tenant_id = :tenant AND removed_at IS NULL
-      AND (failing_since < now() - interval '1 day' OR disabled_cause IN ('gone', 'failing'))
-    ORDER BY coalesce(failing_since, disabled_at), id
+    SELECT e.tenant_id, e.id, e.url, e.description, e.types, e.full_data, e.ordered, e.concurrency, e.rate,
+           e.created_by, e.created_at, e.failing_since, e.noticed_at, e.resting_until, e.disabled_at,
+           e.disabled_cause, coalesce(c.header_names, '{}') AS header_names, c.certificate_subject,
+           c.certificate_ends
+    FROM webhook_endpoints e LEFT JOIN endpoint_credentials c
+        ON c.tenant_id = e.tenant_id AND c.endpoint_id = e.id
+    WHERE e.tenant_id = :tenant AND e.removed_at IS NULL
+      AND (e.failing_since < now() - interval '1 day' OR e.disabled_cause IN ('gone', 'failing'))
+    ORDER BY coalesce(e.failing_since, e.disabled_at), e.id
 """)
 
 _ADD_ENDPOINT = text("""
@@ -103,6 +111,28 @@ _DROP_SECRETS = text("""
     DELETE FROM endpoint_secrets WHERE tenant_id = :tenant AND endpoint_id = :endpoint
       AND (:every OR expires_at <= CAST(:now AS timestamptz))
 """)
+
+_CREDENTIAL = text("""
+    SELECT headers, certificate, private_key, key_version FROM endpoint_credentials
+    WHERE tenant_id = :tenant AND endpoint_id = :endpoint
+""")
+
+_PUT_CREDENTIAL = text("""
+    INSERT INTO endpoint_credentials AS c
+        (tenant_id, endpoint_id, headers, header_names, certificate, certificate_subject, certificate_ends,
+         private_key, key_version)
+    VALUES (:tenant, :endpoint, CAST(:headers AS bytea), CAST(:names AS text[]), CAST(:certificate AS text),
+            CAST(:subject AS text), CAST(:ends AS timestamptz), CAST(:key AS bytea), :version)
+    ON CONFLICT (tenant_id, endpoint_id) DO UPDATE SET
+        headers = excluded.headers, header_names = excluded.header_names,
+        certificate = excluded.certificate, certificate_subject = excluded.certificate_subject,
+        certificate_ends = excluded.certificate_ends, private_key = excluded.private_key,
+        key_version = excluded.key_version
+""")
+
+_DROP_CREDENTIAL = text(
+    "DELETE FROM endpoint_credentials WHERE tenant_id = :tenant AND endpoint_id = :endpoint"
+)
 
 
 async def asking(session: AsyncSession, tenant_id: UUID) -> list[Wanted]:
@@ -226,3 +256,33 @@ async def drop_secrets(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID
     await session.execute(
         _DROP_SECRETS, {"tenant": tenant_id, "endpoint": endpoint_id, "now": now, "every": True}
     )
+
+
+# --- what a receiver wants beside the signature ---
+
+
+async def credential(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID) -> Any:
+    """headers, certificate, private_key, key_version: sealed as they lie; None: it wants nothing."""
+    return (await session.execute(_CREDENTIAL, {"tenant": tenant_id, "endpoint": endpoint_id})).one_or_none()
+
+
+async def put_credential(
+    session: AsyncSession,
+    tenant_id: UUID,
+    endpoint_id: UUID,
+    *,
+    headers: bytes | None,
+    names: Sequence[str],
+    certificate: str | None,
+    subject: str | None,
+    ends: datetime | None,
+    key: bytes | None,
+    version: int,
+) -> None:
+    given = {"tenant": tenant_id, "endpoint": endpoint_id, "headers": headers, "names": list(names)}
+    shown = {"certificate": certificate, "subject": subject, "ends": ends}
+    await session.execute(_PUT_CREDENTIAL, {**given, **shown, "key": key, "version": version})
+
+
+async def drop_credential(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID) -> None:
+    await session.execute(_DROP_CREDENTIAL, {"tenant": tenant_id, "endpoint": endpoint_id})

@@ -9,8 +9,9 @@ import time
 from datetime import datetime
 from uuid import UUID
 
-from trunkline.deliveries import endpoint_repository, keyring, repository
+from trunkline.deliveries import credentials, endpoint_repository, keyring, repository
 from trunkline.deliveries.body import body_of
+from trunkline.deliveries.credentials import Credentials
 from trunkline.deliveries.schedule import next_attempt
 from trunkline.deliveries.schemas import Due, EndpointView
 from trunkline.deliveries.sender import Sender, Sent
@@ -39,9 +40,9 @@ class DeliverHandler:
             if not isinstance(found, tuple):
                 return found
             endpoint, batch = found
-            keys = await self._keys(endpoint, lease.now())
+            keys, beside = await self._keys(endpoint, lease.now())
             pace.every(endpoint)
-            tasks = [self._deliver(lease, endpoint, keys, due, body, pace) for due, body in batch]
+            tasks = [self._deliver(lease, endpoint, keys, beside, due, body, pace) for due, body in batch]
             results = await asyncio.gather(*tasks, return_exceptions=True)
             sent = [one for one in results if isinstance(one, Sent)]
             await learn(self._db, endpoint, sent, lease.now())
@@ -79,17 +80,26 @@ class DeliverHandler:
             await lease.finish(session, outcome)
             return outcome
 
-    async def _keys(self, endpoint: EndpointView, now: datetime) -> list[str]:
+    async def _keys(self, endpoint: EndpointView, now: datetime) -> tuple[list[str], Credentials]:
+        """What signs, and what its receiver wants beside that: in its owner's scope."""
         async with self._db.tenant(endpoint.tenant_id) as session:
-            return await keyring.secrets_of(session, self._vault, endpoint.tenant_id, endpoint.id, now)
+            keys = await keyring.secrets_of(session, self._vault, endpoint.tenant_id, endpoint.id, now)
+            return keys, await credentials.read(session, self._vault, endpoint.tenant_id, endpoint.id)
 
     async def _deliver(
-        self, lease: Lease, endpoint: EndpointView, keys: list[str], due: Due, body: bytes, pace: "_Pace"
+        self,
+        lease: Lease,
+        endpoint: EndpointView,
+        keys: list[str],
+        beside: Credentials,
+        due: Due,
+        body: bytes,
+        pace: "_Pace",
     ) -> Sent:
         await pace.wait()
         at = lease.now()
         signed = headers(keys, message_id(due.event_id), int(at.timestamp()), body)
-        sent = await self._sender.send(endpoint.url, signed, body)
+        sent = await self._sender.send(endpoint.url, signed, body, beside)
         await self._record(lease, due, sent, at)
         return sent
 

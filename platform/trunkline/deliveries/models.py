@@ -79,6 +79,32 @@ class EndpointSecret(TenantTable, Base):
     expires_at: Mapped[datetime | None]
 
 
+class EndpointCredential(TenantTable, Base):
+    """What a receiver wants beside the signature: headers of its own, a client certificate with its key."""
+
+    __tablename__ = "endpoint_credentials"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "endpoint_id"],
+            ["webhook_endpoints.tenant_id", "webhook_endpoints.id"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(["tenant_id", "key_version"], ["data_keys.tenant_id", "data_keys.version"]),
+    )
+
+    endpoint_id: Mapped[UUID] = mapped_column(primary_key=True)
+    headers: Mapped[bytes | None]
+    """Sealed: names and values."""
+    header_names: Mapped[list[str]]
+    certificate: Mapped[str | None]
+    """PEM, as it is shown to whoever asks."""
+    certificate_subject: Mapped[str | None]
+    certificate_ends: Mapped[datetime | None]
+    private_key: Mapped[bytes | None]
+    """Sealed: PEM."""
+    key_version: Mapped[int]
+
+
 class OutboundEvent(TenantTable, Base):
     """What happened. Its body is made of `data` and, for records, of the changes at `positions`."""
 

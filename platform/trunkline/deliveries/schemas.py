@@ -1,6 +1,6 @@
 """Shapes of outbound webhooks: within the slice, for pages and for the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -55,6 +55,11 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     resting_until: datetime | None
     disabled_at: datetime | None
     disabled_cause: str | None
+    header_names: list[str] = []
+    """Of its own headers; their values are sealed."""
+    certificate_subject: str | None = None
+    """Of the client certificate that is shown to it."""
+    certificate_ends: datetime | None = None
 
     @property
     def shared(self) -> bool:
@@ -131,6 +136,38 @@ Concurrency = Annotated[int, msgspec.Meta(ge=1, le=32)]
 PerSecond = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
+Headers = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=1000)]],
+    msgspec.Meta(max_length=10),
+]
+
+
+class ClientCertificateIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """For mutual TLS."""
+
+    certificate: Annotated[str, msgspec.Meta(max_length=32_000)]
+    """PEM: the certificate, then what signed it."""
+    key: Annotated[str, msgspec.Meta(max_length=32_000)]
+    """PEM, RSA or an elliptic curve, without a password. Kept sealed, never shown again."""
+
+    def __repr__(self) -> str:
+        return "ClientCertificateIn()"
+
+
+class ClientCertificateOut(msgspec.Struct, frozen=True, kw_only=True):
+    subject: str
+    ends: datetime
+    """From then on the receiver will refuse it."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries of the last 30 days, by where they stand."""
+
+    pending: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
 class EndpointIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     url: Url
     """https, of a host on the public internet; in development also http on this machine."""
@@ -145,6 +182,10 @@ class EndpointIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Requests at a time at most; at least 4 for an endpoint of the whole installation."""
     rate: PerSecond | None = None
     """Requests a second at most."""
+    headers: Headers = {}
+    """Sent with every request, beside our own: at most 10. Kept sealed; only their names are shown again."""
+    client_certificate: ClientCertificateIn | None = None
+    """Shown to a receiver that asks for one."""
     tenant: str | None = None
     """The tenant's slug; read by the authentication of the API key."""
 
@@ -159,6 +200,10 @@ class EndpointChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ordered: bool | msgspec.UnsetType = msgspec.UNSET
     concurrency: Concurrency | msgspec.UnsetType = msgspec.UNSET
     rate: PerSecond | msgspec.UnsetType | None = msgspec.UNSET
+    headers: Headers | msgspec.UnsetType = msgspec.UNSET
+    """All of them anew. A value of three dots (•••) keeps the one that is held."""
+    client_certificate: ClientCertificateIn | msgspec.UnsetType | None = msgspec.UNSET
+    """`null` takes it away."""
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     """`true` also brings back one that was disabled because it failed or was gone."""
     tenant: str | None = None
@@ -205,10 +250,14 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: datetime | None
     """Since when nothing was taken; null while it works."""
     created_at: datetime
+    header_names: list[str]
+    client_certificate: ClientCertificateOut | None
+    deliveries: Counts
+    """The owner's own; of an endpoint of the installation, what was about the installation itself."""
 
     @classmethod
-    def of(cls, view: EndpointView) -> Self:
-        return cls(**_shared(view))
+    def of(cls, view: EndpointView, counts: Mapping[str, int] | None = None) -> Self:
+        return cls(**_shared(view, counts))
 
 
 class EndpointCreated(EndpointOut, frozen=True, kw_only=True):
@@ -220,15 +269,20 @@ class EndpointCreated(EndpointOut, frozen=True, kw_only=True):
         return cls(secret=secret, **_shared(view))
 
 
-def _shared(view: EndpointView) -> dict[str, Any]:
+def _shared(view: EndpointView, counts: Mapping[str, int] | None = None) -> dict[str, Any]:
     same = (
         *("id", "url", "description", "types", "ordered", "concurrency", "rate", "disabled_cause"),
-        *("disabled_at", "failing_since", "created_at"),
+        *("disabled_at", "failing_since", "created_at", "header_names"),
     )
+    certificate = None
+    if view.certificate_subject is not None and view.certificate_ends is not None:
+        certificate = ClientCertificateOut(subject=view.certificate_subject, ends=view.certificate_ends)
     return {name: getattr(view, name) for name in same} | {
         "scope": "installation" if view.shared else "tenant",
         "payload": "full" if view.full_data else "thin",
         "enabled": view.disabled_at is None,
+        "client_certificate": certificate,
+        "deliveries": msgspec.convert(dict(counts or {}), Counts),
     }
 
 

@@ -8,8 +8,9 @@ from typing import Final
 import httpx2
 import msgspec
 
+from trunkline.deliveries.credentials import Credentials
 from trunkline.deliveries.schemas import Exchange
-from trunkline.kernel.egress import Egress, EgressRefusedError
+from trunkline.kernel.egress import ClientIdentity, Egress, EgressRefusedError
 
 SECONDS: Final = 15.0
 """For all of it, from dialling to the answer's headers and the beginning of its body."""
@@ -24,6 +25,7 @@ SHOWN: Final = frozenset(
 )
 """Headers of an answer that are kept as they are; of others only that they were there."""
 REDACTED: Final = "(not kept)"
+NOTHING: Final = Credentials()
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,15 +42,20 @@ class Sender:
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
 
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Sent:
-        sent = {"content-type": "application/json", "user-agent": "trunkline-webhooks/1", **headers}
+    async def send(
+        self, url: str, headers: Mapping[str, str], body: bytes, beside: Credentials = NOTHING
+    ) -> Sent:
+        """`beside`: the receiver's own headers, none of which is kept, and a client certificate."""
+        ours = {"content-type": "application/json", "user-agent": "trunkline-webhooks/1", **headers}
+        sent = {**beside.headers, **ours}
+        hidden = {"webhook-signature", *beside.headers}
         began = time.monotonic()
         status: int | None = None
         answer: dict[str, str] = {}
         text, cut = b"", False
         try:
             async with asyncio.timeout(SECONDS):
-                status, answer, text, cut = await self._ask(url, sent, body)
+                status, answer, text, cut = await self._ask(url, sent, body, beside.identity)
             cause = _cause(status)
         except (TimeoutError, httpx2.TimeoutException):
             cause = "timeout"
@@ -63,9 +70,7 @@ class Sender:
             took_ms=int((time.monotonic() - began) * 1000),
             exchange=Exchange(
                 url=url,
-                request={
-                    name: REDACTED if name == "webhook-signature" else value for name, value in sent.items()
-                },
+                request={name: REDACTED if name in hidden else value for name, value in sent.items()},
                 response=_kept(answer),
                 body=text.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 cut=cut,
@@ -73,7 +78,7 @@ class Sender:
         )
 
     async def _ask(
-        self, url: str, headers: Mapping[str, str], body: bytes
+        self, url: str, headers: Mapping[str, str], body: bytes, identity: ClientIdentity | None
     ) -> tuple[int, dict[str, str], bytes, bool]:
         request = httpx2.Request(
             "POST",
@@ -82,7 +87,7 @@ class Sender:
             headers=dict(headers),
             extensions={"timeout": dict.fromkeys(("connect", "pool", "read", "write"), SECONDS)},
         )
-        transport = self._egress.transport({self._egress.destination(url)})
+        transport = self._egress.transport({self._egress.destination(url)}, identity)
         response = await transport.handle_async_request(request)
         try:
             text, cut = await _beginning(response)

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.audit.service import append
-from trunkline.deliveries import endpoint_repository, keyring, outbox, repository
+from trunkline.deliveries import credentials, endpoint_repository, keyring, outbox, repository
 from trunkline.deliveries.body import payload_of
 from trunkline.deliveries.catalogue import TestData, known, matching
 from trunkline.deliveries.housekeeping import KEPT
@@ -85,6 +85,9 @@ class DeliveryService:
         )
         await endpoint_repository.add_endpoint(session, view)
         secret = await keyring.add_secret(session, self._vault, tenant_id, view.id)
+        if data.headers or data.client_certificate:
+            await credentials.change(session, self._vault, view, data.headers, data.client_certificate, now())
+            view = await self.endpoint(session, tenant_id, view.id)
         await self._audited(session, principal, "created", view, after=_settings(view))
         return view, secret
 
@@ -114,8 +117,17 @@ class DeliveryService:
         if "concurrency" in wanted:
             _concurrency(tenant_id, wanted["concurrency"])
         changed = msgspec.structs.replace(view, **wanted)
+        resealed = await credentials.change(
+            session, self._vault, changed, data.headers, data.client_certificate, now()
+        )
+        if resealed:
+            shown = await self.endpoint(session, tenant_id, endpoint_id)
+            names = ("header_names", "certificate_subject", "certificate_ends")
+            changed = msgspec.structs.replace(changed, **{name: getattr(shown, name) for name in names})
         before, after = _settings(view), _settings(changed)
         different = [name for name in after if after[name] != before[name]]
+        if resealed and not different:
+            await self._audited(session, principal, "changed", view, credentials="replaced")
         if different:
             await endpoint_repository.change_endpoint(session, changed)
             await self._audited(
@@ -142,6 +154,7 @@ class DeliveryService:
         view = await self.endpoint(session, tenant_id, endpoint_id)
         await endpoint_repository.remove_endpoint(session, tenant_id, endpoint_id)
         await endpoint_repository.drop_secrets(session, tenant_id, endpoint_id, now())
+        await endpoint_repository.drop_credential(session, tenant_id, endpoint_id)
         await repository.give_up(session, tenant_id, endpoint_id, "removed")
         await self._audited(session, principal, "removed", view)
 
@@ -393,4 +406,6 @@ def _settings(view: EndpointView) -> dict[str, Any]:
         "ordered": view.ordered,
         "concurrency": view.concurrency,
         "rate": view.rate,
+        "headers": view.header_names,
+        "client_certificate": view.certificate_subject,
     }

@@ -31,6 +31,7 @@ SEALED = (
     Sealed("credentials", ("connection_id",), ("access_token", "refresh_token")),
     Sealed("hook_endpoints", ("id",), ("key", "secret", "previous_secret")),
     Sealed("delivery_attempts", ("delivery_id", "number"), ("answer",)),
+    Sealed("endpoint_credentials", ("endpoint_id",), ("headers", "private_key")),
     Sealed("endpoint_secrets", ("endpoint_id", "id"), ("secret",)),
     Sealed("idempotent_answers", ("api_key_id", "key_hash"), ("body",)),
     Sealed("inbound_events", ("id",), ("headers", "body")),

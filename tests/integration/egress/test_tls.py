@@ -28,7 +28,7 @@ async def around(authority):
 
 @pytest.fixture
 async def out(around, authority):
-    made = Egress(Settings(), lookup=around.lookup, wire=around, trust=authority.trust)
+    made = Egress(Settings(), lookup=around.lookup, wire=around, trust=lambda: authority.trust)
     yield made
     await made.close()
 
@@ -50,7 +50,7 @@ async def test_a_certificate_of_another_name_is_refused(around, out) -> None:
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(around) -> None:
-    out = Egress(Settings(), lookup=around.lookup, wire=around, trust=egress.Authority().trust)
+    out = Egress(Settings(), lookup=around.lookup, wire=around, trust=lambda: egress.Authority().trust)
     async with out.client({API}) as client:
         with pytest.raises(httpx2.ConnectError, match="certificate"):
             await client.get(f"https://{API}/")

@@ -53,7 +53,7 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 def wire(*streams):
     network = Network(*streams)
-    return Wire(network, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), network
+    return Wire(network, lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), network
 
 
 async def call(made, method="GET", url="http://api.test/a?b=c", **more):

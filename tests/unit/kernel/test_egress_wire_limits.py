@@ -51,7 +51,7 @@ class Watched(httpcore2.AsyncNetworkStream, httpcore2.AsyncNetworkBackend):
 
 
 def wire(network):
-    return Wire(network, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    return Wire(network, lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def request(url="https://api.test/", **limits):

@@ -1,14 +1,14 @@
 """Forms of the pages, read with care: a browser sends one box as text and several as a list."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from trunkline.deliveries.catalogue import TEST, TYPES
+from trunkline.deliveries.credentials import listed
 from trunkline.deliveries.schemas import EndpointChange, EndpointIn, EndpointView
-from trunkline.kernel.errors import BadInputError
+from trunkline.kernel.errors import BadInputError, TrunklineError
 
 
 class EndpointForm(msgspec.Struct, kw_only=True):
@@ -19,6 +19,14 @@ class EndpointForm(msgspec.Struct, kw_only=True):
     ordered: str = ""
     concurrency: str = "8"
     rate: str = ""
+    headers: str = ""
+    """One a line: a name, a colon, a value."""
+    certificate: str = ""
+    key: str = ""
+    no_certificate: str = ""
+
+    def __repr__(self) -> str:
+        return "EndpointForm()"
 
     @property
     def chosen(self) -> list[str]:
@@ -34,7 +42,20 @@ class EndpointForm(msgspec.Struct, kw_only=True):
             ordered="1" if view.ordered else "",
             concurrency=str(view.concurrency),
             rate=str(view.rate or ""),
+            headers=listed(view.header_names),
         )
+
+
+_WORDS = {
+    "url": "Use plain characters of an address, without blanks.",
+    "headers": "At most 10 headers, each with a value of at most 1,000 characters.",
+    "client_certificate": "At most 32,000 characters each.",
+}
+_FIELDS = {
+    "client_certificate": "certificate",
+    "client_certificate.certificate": "certificate",
+    "client_certificate.key": "key",
+}
 
 
 class RotateForm(msgspec.Struct):
@@ -86,6 +107,8 @@ def wanted(form: EndpointForm) -> EndpointIn:
         "ordered": bool(form.ordered),
         "concurrency": _number(form.concurrency, "concurrency", 32),
         "rate": _number(form.rate, "rate", 1000) if form.rate.strip() else None,
+        "headers": _headers(form.headers),
+        "client_certificate": _certificate(form),
     }
     if not fields["types"]:
         raise BadInputError("Choose at least one kind of event.", field="types")
@@ -98,8 +121,7 @@ def wanted(form: EndpointForm) -> EndpointIn:
         return msgspec.convert(fields, EndpointIn)
     except msgspec.ValidationError as error:
         field = next((name for name in fields if f"$.{name}" in str(error)), "url")
-        words = "Use plain characters of an address, without blanks." if field == "url" else "Choose again."
-        raise BadInputError(words, field=field) from error
+        raise BadInputError(_WORDS.get(field, "Choose again."), field=_FIELDS.get(field, field)) from None
 
 
 def change(form: EndpointForm) -> EndpointChange:
@@ -112,6 +134,8 @@ def change(form: EndpointForm) -> EndpointChange:
         ordered=given.ordered,
         concurrency=given.concurrency,
         rate=given.rate,
+        headers=given.headers,
+        client_certificate=given.client_certificate or (None if form.no_certificate else msgspec.UNSET),
     )
 
 
@@ -124,8 +148,33 @@ def since(form: RecoverForm) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
-def errors_of(error: BadInputError) -> Mapping[str, str]:
-    return {error.field or "url": error.message}
+def errors_of(error: TrunklineError) -> dict[str, str]:
+    """By field of the form."""
+    field = error.field or "url"
+    return {_FIELDS.get(field, field): error.message}
+
+
+def _headers(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise BadInputError("Write each header on a line of its own, as Name: value.", field="headers")
+        if name.strip() in found:
+            raise BadInputError("A header is there twice.", field="headers")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _certificate(form: EndpointForm) -> dict[str, str] | None:
+    certificate, key = form.certificate.strip(), form.key.strip()
+    if bool(certificate) != bool(key):
+        raise BadInputError(
+            "A certificate and its key belong together.", field="key" if certificate else "certificate"
+        )
+    return {"certificate": certificate, "key": key} if key else None
 
 
 def _number(text: str, field: str, most: int) -> int:

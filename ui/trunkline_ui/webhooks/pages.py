@@ -18,7 +18,7 @@ from trunkline.deliveries.schemas import EndpointChange, EndpointView
 from trunkline.deliveries.service import DeliveryService
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
-from trunkline.kernel.errors import BadInputError, ConflictError, TrunklineError
+from trunkline.kernel.errors import BadInputError, ConflictError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline_ui.portal.common import (
@@ -86,7 +86,7 @@ class EndpointPages(Controller):
             async with db.tenant(where.owner) as session:
                 view, secret = await deliveries.create(session, where.owner, principal, forms.wanted(data))
         except (BadInputError, ConflictError) as error:
-            return await _form(where, data, _errors(error), None, status=422)
+            return await _form(where, data, forms.errors_of(error), None, status=422)
         return await _secret(where, view, secret, "The endpoint is registered.")
 
     @get("/{endpoint_id:uuid}")
@@ -129,7 +129,7 @@ class EndpointPages(Controller):
             async with db.tenant(where.owner) as session:
                 await deliveries.change(session, where.owner, endpoint_id, principal, forms.change(data))
         except BadInputError as error:
-            return await _form(where, data, _errors(error), view, status=422)
+            return await _form(where, data, forms.errors_of(error), view, status=422)
         return see_other(settings, f"{where.base}/{endpoint_id}", "The endpoint is changed.")
 
     @post("/{endpoint_id:uuid}/switch", status_code=303)
@@ -284,10 +284,6 @@ class EndpointPages(Controller):
 
 async def _context(where: Where) -> dict[str, Any]:
     return await where.frame() | {"where": where, "words": words, "moment": now()}
-
-
-def _errors(error: TrunklineError) -> dict[str, str]:
-    return {error.field or "url": error.message}
 
 
 async def _form(

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -21,6 +21,7 @@ import httpx2
 from trunkline.kernel.egress.body import TOTAL_SECONDS, Body
 from trunkline.kernel.egress.dialler import Dialler
 from trunkline.kernel.egress.errors import AnswerTooLargeError, EgressRefusedError
+from trunkline.kernel.egress.identity import ClientIdentity
 from trunkline.kernel.egress.resolver import Lookup, Resolver
 from trunkline.kernel.egress.targets import Hosts, host_of, vet
 from trunkline.kernel.egress.wire import Wire
@@ -51,7 +52,7 @@ class Egress:
         max_bytes: int = MAX_BYTES,
         lookup: Lookup | None = None,
         wire: httpcore2.AsyncNetworkBackend | None = None,
-        trust: ssl.SSLContext | None = None,
+        trust: Callable[[], ssl.SSLContext] | None = None,
         loopback: bool = False,
     ) -> None:
         """`pool`, `lookup`, `wire` and `trust` stand in for the network, its names and its authorities."""
@@ -66,12 +67,18 @@ class Egress:
             Dialler(
                 self._resolver, wire or httpcore2.AnyIOBackend(), known, LOOPBACK if self._loopback else ()
             ),
-            trust or httpx2.create_ssl_context(trust_env=False),
+            trust or _trust,
         )
 
-    def transport(self, hosts: Collection[str]) -> httpx2.AsyncBaseTransport:
-        """For clients of other makes (authlib). `hosts`: as `Hosts` reads them."""
-        return _Guard(self._pool, Hosts(hosts), self._sandbox, self._max_bytes, loopback=self._loopback)
+    def transport(
+        self, hosts: Collection[str], identity: ClientIdentity | None = None
+    ) -> httpx2.AsyncBaseTransport:
+        """For clients of other makes (authlib). `hosts`: as `Hosts` reads them. `identity`: shown over https
+        to those that ask; such connections serve nobody else.
+        """
+        return _Guard(
+            self._pool, Hosts(hosts), self._sandbox, self._max_bytes, identity, loopback=self._loopback
+        )
 
     def destination(self, address: str) -> str:
         """host[:port] to call for an address that somebody gave, as `transport` takes it.
@@ -148,6 +155,7 @@ class _Guard(httpx2.AsyncBaseTransport):
         hosts: Hosts,
         sandbox: tuple[str, str],
         max_bytes: int,
+        identity: ClientIdentity | None,
         *,
         loopback: bool,
     ) -> None:
@@ -156,6 +164,7 @@ class _Guard(httpx2.AsyncBaseTransport):
         self._hosts = hosts
         self._sandbox = sandbox
         self._max_bytes = max_bytes
+        self._identity = identity
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self._vet(request)
@@ -164,6 +173,8 @@ class _Guard(httpx2.AsyncBaseTransport):
         request.headers["accept-encoding"] = "gzip"
         # Nothing else passes: another name for TLS could be in there.
         request.extensions = {"timeout": _capped(request.extensions.get("timeout", {}))}
+        if self._identity is not None:
+            request.extensions["identity"] = self._identity
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 response = await self._pool.handle_async_request(request)
@@ -208,6 +219,10 @@ class _Guard(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """The pool is shared: closing a client closes nothing."""
+
+
+def _trust() -> ssl.SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _is_of_this_machine(url: httpx2.URL) -> bool:

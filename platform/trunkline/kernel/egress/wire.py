@@ -8,7 +8,8 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,11 +17,15 @@ import httpcore2
 import httptools
 import httpx2
 
+from trunkline.kernel.egress.identity import ClientIdentity
+
 MOST: Final = 200
 """Connections at a time."""
 KEPT: Final = 50
 KEPT_SECONDS: Final = 30.0
 """At rest."""
+IDENTITIES: Final = 64
+"""Whose way of speaking TLS is kept; making one takes milliseconds."""
 HEAD_BYTES: Final = 64 * 1024
 """Of an answer's status line and headers."""
 READ_BYTES: Final = 256 * 1024
@@ -29,16 +34,18 @@ _TARGET = re.compile(rb"[!-~]+")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
 _SECURE = {"https": True, "http": False}
-_Origin = tuple[bool, str, int]
+_Origin = tuple[bool, str, int, bytes]
+"""With the digest of the identity that is shown there; empty: none."""
 
 
 class Wire(httpx2.AsyncBaseTransport):
     """A pool of connections, by origin. The time-outs of a request are those of its extensions."""
 
-    def __init__(self, dialler: httpcore2.AsyncNetworkBackend, trust: ssl.SSLContext) -> None:
+    def __init__(self, dialler: httpcore2.AsyncNetworkBackend, trust: Callable[[], ssl.SSLContext]) -> None:
         self._dialler = dialler
-        self._trust = trust
-        trust.set_alpn_protocols(["http/1.1"])
+        self._make_trust = trust
+        self._trust = self._trusting(None)
+        self._known_as: OrderedDict[bytes, ssl.SSLContext] = OrderedDict()
         self._free = asyncio.Semaphore(MOST)
         self._kept: dict[_Origin, list[_Connection]] = {}
         self._open: set[_Connection] = set()
@@ -55,7 +62,8 @@ class Wire(httpx2.AsyncBaseTransport):
         connection: _Connection | None = None
         try:
             with _translated(request):
-                connection = await self._connection(request.url, limits)
+                identity = request.extensions.get("identity")
+                connection = await self._connection(request.url, limits, identity)
                 return await connection.call(request.method, head + body, limits)
         except BaseException:
             await self._leave(connection, again=False)
@@ -68,9 +76,13 @@ class Wire(httpx2.AsyncBaseTransport):
 
     # -- connections ------------------------------------------------------------------------
 
-    async def _connection(self, url: httpx2.URL, limits: Mapping[str, float | None]) -> "_Connection":
+    async def _connection(
+        self, url: httpx2.URL, limits: Mapping[str, float | None], identity: ClientIdentity | None
+    ) -> "_Connection":
         secure = _SECURE[url.scheme]
-        origin = secure, url.raw_host.decode("ascii"), url.port or (443 if secure else 80)
+        port = url.port or (443 if secure else 80)
+        shown = identity.digest if identity is not None else b""
+        origin = secure, url.raw_host.decode("ascii"), port, shown
         kept = self._kept.get(origin)
         while kept:
             found = kept.pop()
@@ -84,12 +96,28 @@ class Wire(httpx2.AsyncBaseTransport):
         stream = await self._dialler.connect_tcp(origin[1], origin[2], connect)
         if secure:
             try:
-                stream = await stream.start_tls(self._trust, origin[1], connect)
+                stream = await stream.start_tls(self._context(identity), origin[1], connect)
             except BaseException:
                 await stream.aclose()
                 raise
         made = _Connection(stream, origin, self)
         self._open.add(made)
+        return made
+
+    def _context(self, identity: ClientIdentity | None) -> ssl.SSLContext:
+        if identity is None:
+            return self._trust
+        found = self._known_as.pop(identity.digest, None) or self._trusting(identity)
+        self._known_as[identity.digest] = found
+        while len(self._known_as) > IDENTITIES:
+            self._known_as.popitem(last=False)
+        return found
+
+    def _trusting(self, identity: ClientIdentity | None) -> ssl.SSLContext:
+        made = self._make_trust()
+        made.set_alpn_protocols(["http/1.1"])
+        if identity is not None:
+            identity.show_in(made)
         return made
 
     async def _leave(self, connection: "_Connection | None", *, again: bool) -> None:

@@ -33,6 +33,7 @@ APP = {
     "declared_models": "SELECT INSERT",
     "deliveries": ALL,
     "delivery_attempts": ALL,
+    "endpoint_credentials": ALL,
     "endpoint_secrets": ALL,
     "entities": ALL,
     "hook_endpoints": ALL,
