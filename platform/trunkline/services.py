@@ -48,6 +48,7 @@ from trunkline.runs.calls import DatabaseBooks
 from trunkline.runs.events import RunEvents
 from trunkline.runs.jobs import handlers as run_handlers
 from trunkline.runs.provider import ProviderClient
+from trunkline.runs.samples import Samples
 from trunkline.runs.service import RunService
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
@@ -57,6 +58,7 @@ from trunkline.webhooks.applying import Applier
 from trunkline.webhooks.intake import Intake
 from trunkline.webhooks.jobs import EXPIRE, SWEEP, HookHandler, expire_payloads, sweep
 from trunkline.webhooks.lifecycle import HookEvents
+from trunkline.webhooks.own_systems import OwnSystems
 from trunkline.webhooks.registering import REGISTER, REMOVE, RegisterHandler, RemoveHandler
 from trunkline.webhooks.registrar import Registrar
 from trunkline.webhooks.replays import REPLAY, ReplayService
@@ -110,6 +112,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     reviews: ReviewService
     health: HealthService
     hooks: EndpointService
+    systems: OwnSystems
     intake: Intake
     outward: Egress
     """To webhook endpoints: connections of their own, so that no endpoint keeps a provider waiting."""
@@ -203,6 +206,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
     runs = RunService(work, vault)
     recipes = RecipeService(connectors, mapper, runs)
     hooks = EndpointService(settings, vault, connectors)
+    lifecycle = Lifecycle(recipes, RunEvents(runs), HookEvents(hooks, work))
     connections = ConnectionService(
         settings,
         db,
@@ -211,7 +215,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
         egress,
         vault,
         work,
-        Lifecycle(recipes, RunEvents(runs), HookEvents(hooks, work)),
+        lifecycle,
     )
     limiter = RateLimiter(valkey)
     provider = ProviderClient(
@@ -245,7 +249,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
         evaluator=evaluator,
         mapper=mapper,
         recipes=recipes,
-        previews=RecipePreview(mapper, provider),
+        previews=RecipePreview(mapper, Samples(db, vault, provider)),
         provider=provider,
         last_calls=last_calls,
         runs=runs,
@@ -253,6 +257,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
         reviews=ReviewService(runs),
         health=HealthService(),
         hooks=hooks,
+        systems=OwnSystems(vault, hooks, runs, lifecycle),
         intake=Intake(
             db,
             Sources(db, vault, connectors, OAuthClients(db, vault)),

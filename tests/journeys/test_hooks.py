@@ -1,4 +1,4 @@
-"""How changes arrive, on a connection's page: registered with it, told within seconds, or refused and taken by hand."""
+"""A connection's webhook on its page: registered with it, told within seconds, or refused and taken by hand."""
 
 import os
 import re
@@ -45,7 +45,7 @@ async def test_from_registration_to_a_change_on_screen(demo, organisation, porta
     told = re.search(r"connections/([0-9a-f-]{36})", page.url)[1]
     home = f"{demo.origin}/portal/connections/{told}"
     card = page.locator("#telling")
-    await until(page, home, card.get_by_text("As it happens"))
+    await until(page, home, card.get_by_text("Registered", exact=True).first)
     await portal.use_suggested(page, told, "Deals")
     await page.goto(home)
     await expect(page.get_by_text("up to date").first).to_be_visible(timeout=CLOCK)

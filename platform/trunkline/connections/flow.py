@@ -114,6 +114,8 @@ class AuthorizationFlow:
             if known is None or known.connector != connector:
                 raise NotFoundError
             manifest = await self._connectors.find(known.spoken)
+        if not manifest.asks:
+            raise ConflictError("Nobody signs in at an own system: it sends us what it has.")
         client = await self._client(tenant_id, manifest)
         way = manifest.auth
         form = len(manifest.ways) > 1 or bool(way.inputs) or not isinstance(way, OAuth2)

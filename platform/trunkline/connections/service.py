@@ -27,6 +27,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.credentials import GIVEN
 from trunkline.sdk.endpoints import Endpoints
+from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
@@ -275,7 +276,8 @@ class ConnectionService:
             raise ConflictError(
                 "We have withdrawn this connector for now. The connection goes on by itself once it is back."
             )
-        before, after = self._set(connection, "active", None)
+        unread = connection.spoken == CUSTOM  # nobody has chosen yet how what it sends is read
+        before, after = self._set(connection, "setup" if unread else "active", None)
         await session.flush()
         await journal.audited(session, principal, "resumed", connection, before=before, after=after)
         await self._events.reconnected(session, connection)

@@ -15,6 +15,7 @@ LEVELS: tuple[Level, ...] = ("reconnect_needed", "failing", "degraded", "delayed
 
 Why = Literal[
     "current",
+    "pushed",
     "reading",
     "first",
     "limit",
@@ -41,6 +42,7 @@ ON_PURPOSE = frozenset({"paused_by_member", "disconnected_by_member", "connector
 
 _DOING: dict[Why, str] = {
     "current": "It is read again on schedule.",
+    "pushed": "What is sent is taken in as it comes.",
     "reading": "A read is under way.",
     "first": "Everything is being read for the first time; from then on only what changes is.",
     "limit": "We wait for the provider's limit and then go on from where we stood.",
@@ -79,6 +81,11 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     review_since: datetime | None = None
     """Since when somebody is asked to decide about deletions."""
     records: int = 0
+
+    @property
+    def pushed(self) -> bool:
+        """All there is comes by itself: it is never read, and silence makes it no older."""
+        return self.schedule_seconds == 0
 
 
 class ConnectionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,6 +267,8 @@ def assess_stream(stream: StreamFacts, now: datetime) -> Health:
     late = due < now and not (stream.running and stream.last_success_at is None)
     if stream.review_since is not None:
         return _in_review(stream, stream.review_since, now, waiting)
+    if stream.pushed:
+        return _pushed(stream, now)
     if late:
         return _behind(stream, now, due, waiting)
     words = "Everything is up to date." if stream.last_success_at else "The first sync is under way."
@@ -278,6 +287,19 @@ def assess_stream(stream: StreamFacts, now: datetime) -> Health:
         else "reading"
         if stream.running
         else "current",
+        target_seconds=target(stream),
+    )
+
+
+def _pushed(stream: StreamFacts, now: datetime) -> Health:
+    words = "Everything that came was taken in." if stream.last_success_at else "Nothing has come yet."
+    return Health(
+        level="healthy",
+        since=min(stream.last_success_at or stream.created_at, now),
+        customer=words,
+        support=words,
+        stream=stream.stream,
+        why="pushed",
         target_seconds=target(stream),
     )
 
@@ -369,6 +391,6 @@ def _judgeable(stream: StreamFacts) -> bool:
 
 
 def _lag(stream: StreamFacts, now: datetime) -> int | None:
-    if stream.last_success_at is None:
+    if stream.last_success_at is None or stream.pushed:
         return None
     return max(0, int((now - stream.last_success_at).total_seconds()))

@@ -84,11 +84,12 @@ _COUNTER = text("SELECT counter FROM connector_registry")
 _COUNT = text("UPDATE connector_registry SET counter = counter + 1")
 _HOLD = text("SELECT counter FROM connector_registry FOR UPDATE")
 _SPEAKING = text("""
-    SELECT DISTINCT tenant_id FROM connections WHERE connector_version IS NOT NULL
+    SELECT DISTINCT tenant_id FROM connections WHERE connector_version IS NOT NULL AND connector <> 'custom'
 """)
 _TO_SETTLE = text("""
     SELECT id FROM connections
-    WHERE tenant_id = :tenant AND connector_version IS NOT NULL AND state <> 'disconnected' ORDER BY id
+    WHERE tenant_id = :tenant AND connector_version IS NOT NULL AND connector <> 'custom'
+      AND state <> 'disconnected' ORDER BY id
 """)
 _IN_USE = text("""
     SELECT connector, connector_version, state = 'disconnected' AS ended, count(*) AS count

@@ -20,6 +20,7 @@ from trunkline.packages.claims import Claimed, check_claims, check_holder
 from trunkline.packages.repository import Kept
 from trunkline.packages.shelf import manifest_of
 from trunkline.sdk.manifest import Manifest, ManifestError, read_manifest
+from trunkline.sdk.own import own_manifest
 from trunkline.sdk.registry import Connectors, version_key
 from trunkline.work.queue import WorkQueue
 
@@ -78,7 +79,7 @@ class PackageService:
         async with self._db.system() as session:
             await repository.hold(session)
             kept = await repository.everything(session)
-            own = [Claimed(one, None) for one in self._connectors.own()]
+            own = [Claimed(one, None) for one in (*self._connectors.own(), own_manifest(None))]
             check_holder(manifest.name, partner, [(one.connector, one.partner) for one in kept])
             theirs = [Claimed(held, one.partner) for one in kept if (held := manifest_of(one)) is not None]
             check_claims(manifest, partner, own + theirs)

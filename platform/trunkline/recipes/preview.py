@@ -91,8 +91,9 @@ class RecipePreview:
             tenant_id, connection_id, stream, PREVIEW_RECORDS, list(wanted)[:EXAMPLES]
         )
         examples = {field.name: field.example for field in discover_fields(documents)}
+        named = [SourceField("id", "Record id", "string", examples.get("id"))]
         return [
-            SourceField("id", "Record id", "string", examples.get("id")),
+            *(named if manifest.asks or "id" in examples else ()),
             *(
                 SourceField(field.name, field.label, field.type, examples.get(field.name))
                 for field in wanted.values()

@@ -120,7 +120,7 @@ class RecipeService:
             after=_settings(name, schedule_seconds, 1),
             tenant_id=tenant_id,
         )
-        await self._reschedule(session, tenant_id, connection_id, spec)
+        await self._reschedule(session, tenant_id, connection_id, connector, spec.name)
         await self._streams.remap(session, tenant_id, recipe_id)
         return recipe_id
 
@@ -177,9 +177,7 @@ class RecipeService:
             after=_settings(name, schedule_seconds, version),
             tenant_id=tenant_id,
         )
-        await self._reschedule(
-            session, tenant_id, recipe.connection_id, await self._spec(connector, recipe.stream)
-        )
+        await self._reschedule(session, tenant_id, recipe.connection_id, connector, recipe.stream)
         await self._streams.remap(session, tenant_id, recipe_id)
         return version
 
@@ -207,9 +205,7 @@ class RecipeService:
             after={"enabled": enabled},
             tenant_id=tenant_id,
         )
-        await self._reschedule(
-            session, tenant_id, recipe.connection_id, await self._spec(connector, recipe.stream)
-        )
+        await self._reschedule(session, tenant_id, recipe.connection_id, connector, recipe.stream)
         if enabled:
             await self._streams.remap(session, tenant_id, recipe_id)
 
@@ -228,9 +224,7 @@ class RecipeService:
         await repository.change(session, tenant_id, recipe_id, archived_at=now() if archived else None)
         action = "recipe.archived" if archived else "recipe.restored"
         await append(session, principal, action, "recipe", recipe_id, tenant_id=tenant_id)
-        await self._reschedule(
-            session, tenant_id, recipe.connection_id, await self._spec(connector, recipe.stream)
-        )
+        await self._reschedule(session, tenant_id, recipe.connection_id, connector, recipe.stream)
         if not archived:
             await self._streams.remap(session, tenant_id, recipe_id)
 
@@ -304,10 +298,15 @@ class RecipeService:
             raise InvalidDefinitionError(errors)
 
     async def _reschedule(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, spec: StreamSpec
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, connector: str, stream: str
     ) -> None:
-        """A stream is read as often as its most eager recipe wants, and not at all without one."""
+        """A stream is read as often as its most eager recipe wants, and not at all without one. What is sent
+        to us, where nothing can be asked, is kept either way.
+        """
+        spec = await self._spec(connector, stream)
         seconds = await repository.fastest_schedule(session, tenant_id, connection_id, spec.name)
+        if not (await self._connectors.find(connector)).asks:
+            seconds = 0
         if seconds is None:
             await self._streams.stop_stream(session, tenant_id, connection_id, spec.name)
         else:

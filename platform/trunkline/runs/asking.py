@@ -21,6 +21,9 @@ SYNC = "sync"
 CHECK = "check"
 """Kind of work: proves that a connection's grant still holds; key is the connection's id."""
 
+PUSHED = 0
+"""Schedule of a stream that is never read: a customer's own system sends all there is."""
+
 _ACTIVE = ("queued", "running", "waiting")
 
 
@@ -37,9 +40,11 @@ async def ask(
     trigger: Trigger,
     mode: Mode | None = None,
 ) -> UUID | None:
-    """A queued run, due now; or the one under way, brought forward. None: there is no such stream."""
+    """A queued run, due now; or the one under way, brought forward. None: there is no such stream, or nothing
+    can be read of it, since all there is comes by itself.
+    """
     held = await held_run(session, tenant_id, connection_id, stream)
-    if not held:
+    if not held or held[1] == PUSHED:
         return None
     run_id: UUID | None = held[0]
     if run_id is None:
@@ -108,11 +113,11 @@ async def cancel_active(session: AsyncSession, tenant_id: UUID, connection_id: U
 
 async def held_run(
     session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
-) -> tuple[UUID | None] | None:
-    """Its run under way, in a tuple, with the row locked; None: there is no such stream."""
+) -> tuple[UUID | None, int] | None:
+    """Its run under way and its schedule, with the row locked; None: there is no such stream."""
     row = (
         await session.execute(
-            select(Stream.run_id)
+            select(Stream.run_id, Stream.schedule_seconds)
             .where(
                 Stream.tenant_id == tenant_id,
                 Stream.connection_id == connection_id,
@@ -121,7 +126,7 @@ async def held_run(
             .with_for_update()
         )
     ).one_or_none()
-    return None if row is None else (row.run_id,)
+    return None if row is None else (row.run_id, row.schedule_seconds)
 
 
 async def change(

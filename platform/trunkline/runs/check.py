@@ -13,6 +13,7 @@ from trunkline.resilience.backoff import full_jitter
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.provider import ProviderClient
 from trunkline.runs.sync import Grants
+from trunkline.sdk.own import CUSTOM
 from trunkline.work.lease import Done, Lease, Outcome, Retry
 
 
@@ -32,13 +33,13 @@ class CheckHandler:
         async with self._db.tenant(lease.tenant_id) as session:
             found = (
                 await session.execute(
-                    select(Connection.state, Connection.last_call_at).where(
+                    select(Connection.state, Connection.last_call_at, Connection.connector).where(
                         Connection.tenant_id == lease.tenant_id, Connection.id == connection_id
                     )
                 )
             ).one_or_none()
-        if found is None or found.state != "active":
-            return Done()
+        if found is None or found.state != "active" or found.connector == CUSTOM:
+            return Done()  # at a customer's own system we have no grant
         moment = lease.now()
         if found.last_call_at is not None and found.last_call_at + self._every > moment:
             return Done(again_at=found.last_call_at + self._every)

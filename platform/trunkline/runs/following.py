@@ -13,7 +13,7 @@ from trunkline.recipes import repository as recipes
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.models import Recipe
 from trunkline.runs import asking, passes, repository
-from trunkline.runs.asking import CHECK, SYNC, sync_key
+from trunkline.runs.asking import CHECK, PUSHED, SYNC, sync_key
 from trunkline.runs.schemas import Trigger
 from trunkline.runs.standing import end_run
 from trunkline.runs.writes import Place
@@ -30,20 +30,22 @@ _PACE = text("""
 # what every record held was read with: known after the first pass, and of the first pass itself
 _READ_WITH = text("""
     SELECT coalesce(settled -> 'fields', checkpoint -> 'fields') AS fields, records,
-           settled IS NOT NULL AS whole
+           settled IS NOT NULL AS whole, schedule_seconds = 0 AS pushed
     FROM streams WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
 """)
 
 _ENSURE = text("""
     INSERT INTO streams AS s
         (tenant_id, connection_id, stream, schedule_seconds, freshness_seconds, next_due_at)
-    VALUES (:tenant, :connection, :stream, :schedule, :freshness, now())
+    VALUES (:tenant, :connection, :stream, :schedule, :freshness,
+            CASE WHEN CAST(:schedule AS integer) > 0 THEN now() END)
     ON CONFLICT (tenant_id, connection_id, stream) DO UPDATE SET
         schedule_seconds = excluded.schedule_seconds,
         freshness_seconds = CASE WHEN s.freshness_chosen THEN s.freshness_seconds
                                  ELSE excluded.freshness_seconds END,
         paused_at = CASE WHEN s.cause = 'paused_by_member' THEN s.paused_at END,
-        next_due_at = CASE WHEN s.cause = 'paused_by_member' THEN NULL ELSE now() END
+        next_due_at = CASE WHEN s.cause = 'paused_by_member' OR excluded.schedule_seconds = 0 THEN NULL
+                           ELSE now() END
     RETURNING paused_at
 """)
 
@@ -64,7 +66,8 @@ class Following:
         freshness_seconds: int,
     ) -> None:
         """The stream is read from now on. At once if its connection is active and the stream was not being
-        read, or is to be read at another pace. A member's pause stays.
+        read, or is to be read at another pace. With a schedule of 0 it never is: all comes by itself.
+        A member's pause stays.
         """
         values = {"tenant": tenant_id, "connection": connection_id, "stream": stream}
         before = (await session.execute(_PACE, values)).one_or_none()
@@ -103,7 +106,7 @@ class Following:
         held = (await session.execute(_READ_WITH, place.params())).one_or_none()
         if held is None or not in_force:
             return
-        if held.fields is not None and used <= set(held.fields):
+        if held.pushed or (held.fields is not None and used <= set(held.fields)):
             if held.records:
                 await passes.ask(session, self._work, place, passes.REMAP, "recipe")
         elif await asking.state_of(session, tenant_id, found.connection_id) == "active":
@@ -175,7 +178,7 @@ class Following:
                     cause_since=None,
                     cause_detail=None,
                     waiting_until=None,
-                    next_due_at=now(),
+                    next_due_at=None if view.schedule_seconds == PUSHED else now(),
                 )
                 await asking.ask(session, self._work, tenant_id, connection_id, view.stream, trigger)
                 await passes.go_on(session, self._work, Place(tenant_id, connection_id, view.stream))

@@ -181,6 +181,25 @@ async def sealed_record(
     return RecordRow(**values), document, version
 
 
+async def newest_documents(
+    session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, limit: int
+) -> list[tuple[str, bytes, int]]:
+    """Of some thousand live records the newest: external id, sealed document, key version."""
+    some = (
+        select(Record.external_id, Record.document, Record.key_version, Record.received_at)
+        .where(
+            Record.tenant_id == tenant_id,
+            Record.connection_id == connection_id,
+            Record.stream == stream,
+            Record.deleted_at.is_(None),
+        )
+        .limit(1000)
+        .subquery()
+    )
+    query = select(some).order_by(some.c.received_at.desc(), some.c.external_id).limit(limit)
+    return [(row[0], row[1], row[2]) for row in await session.execute(query)]
+
+
 async def entities_of_record(
     session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_id: str
 ) -> list[EntityView]:

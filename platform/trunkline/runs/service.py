@@ -95,6 +95,10 @@ class RunService(Following):
     async def pause_stream(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str
     ) -> None:
+        """Raises NotFoundError, and ConflictError for what is not read but sent to us."""
+        held = await asking.held_run(session, tenant_id, connection_id, stream)
+        if held and held[1] == asking.PUSHED:
+            raise ConflictError("This stream is sent to us, not read. Pause the connection instead.")
         await asking.stop(session, self._work, tenant_id, connection_id, stream, BY_MEMBER)
 
     async def resume_stream(

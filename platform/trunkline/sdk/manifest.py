@@ -170,6 +170,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quality: Quality = Quality()
 
     @property
+    def asks(self) -> bool:
+        """Whether anything can be asked of the provider; else what it sends is all there is."""
+        return bool(self.hosts)
+
+    @property
     def spoken(self) -> str:
         """The connector in its version, as `Connectors.get` takes it."""
         return f"{self.name}@{self.version}"

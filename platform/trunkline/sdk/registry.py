@@ -3,7 +3,8 @@
 Names: "hubspot" is one of ours. "acme@1.2.0" is a version of a partner's, as a connection speaks it; "acme"
 alone stands for the newest that anybody may connect (where nobody may, for the newest), for words on a page:
 what staff have not approved says nothing to customers. Ours answer to "hubspot@1.0.0" too, whatever the
-version.
+version. "custom@..." is a customer's own system, whose manifest is made of its name (`trunkline.sdk.own`); it
+is not among what is offered, for nobody signs in at it.
 """
 
 import re
@@ -16,6 +17,7 @@ import msgspec
 from trunkline.kernel.errors import NotFoundError
 from trunkline.sdk.contracts import Contract
 from trunkline.sdk.manifest import Manifest
+from trunkline.sdk.own import CUSTOM, own_manifest
 from trunkline.sdk.quality import Graded
 
 _VERSION: Final = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
@@ -114,6 +116,11 @@ class Connectors:
     def get(self, name: str) -> Manifest:
         """Of whichever version, approved or not. Raises NotFoundError."""
         bare, _, version = name.partition("@")
+        if bare == CUSTOM:
+            try:
+                return own_manifest(version or None)
+            except ValueError as error:  # of a process that knew more
+                raise NotFoundError("This own system is read in a way that is not known here.") from error
         manifest = self._manifests.get(bare)
         if manifest is not None:
             return manifest
@@ -132,6 +139,8 @@ class Connectors:
     async def find_contract(self, name: str) -> Contract | None:
         """As `contract`, also of a version that was found sound a moment ago; opens its own session then."""
         bare, _, version = name.partition("@")
+        if bare == CUSTOM:
+            return None
         if bare not in self._manifests and (bare, version) not in self._partners.contracts:
             await self.refresh()
         return self.contract(name)
@@ -174,7 +183,8 @@ class Connectors:
         return (name, version) in self._partners.pausing
 
     def is_partners(self, name: str) -> bool:
-        return name.partition("@")[0] not in self._manifests
+        bare = name.partition("@")[0]
+        return bare not in self._manifests and bare != CUSTOM
 
     def grade(self, name: str, version: str | None = None) -> Graded | None:
         """Of the version that is here; None where that was not graded."""

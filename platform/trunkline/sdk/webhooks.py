@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from trunkline.sdk.pointers import equal, point
 from trunkline.sdk.registration import Registration
 from trunkline.sdk.signatures import Header, Signature, resolve
 from trunkline.sdk.streams import Flag
 
-Pattern = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]+\*?$", max_length=120)]
+Pattern = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_.:/-]+\*?|\*)$", max_length=120)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,9 +24,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Pointer to the whole record; without, it is fetched by its id."""
     deleted: bool = False
     """The record is gone, unless a fetch still finds it."""
+    when: Flag | None = None
+    """Only events with this sign."""
 
-    def fits(self, kind: str) -> bool:
-        return kind.startswith(self.type[:-1]) if self.type.endswith("*") else kind == self.type
+    def fits(self, kind: str, found: Any = None) -> bool:
+        """`found`: the event, where the rule may look into it."""
+        if not (kind.startswith(self.type[:-1]) if self.type.endswith("*") else kind == self.type):
+            return False
+        if self.when is None:
+            return True
+        value = point(found, self.when.pointer)
+        return any(equal(value, wanted) for wanted in self.when.equals)
 
 
 class Fetch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +96,9 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fetches: tuple[Fetch, ...] = ()
     registration: Registration | None = None
     """None: a person enters the address at the provider."""
+    lenient: bool = False
+    """An event without a type is taken all the same, and one without a time is as of when it came. Both are
+    read again when it is processed, by the manifest as it is by then."""
     retries: str = ""
     """How often and how long the provider tries, in words for support."""
 
@@ -117,8 +129,9 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Pointers to the parts of an event's type."""
         return (self.type,) if isinstance(self.type, str) else self.type
 
-    def kind(self, name: str) -> Event | None:
-        return next((event for event in self.kinds if event.fits(name)), None)
+    def kind(self, name: str, found: Any = None) -> Event | None:
+        """`found`: the event; without, a rule that looks into it does not fit."""
+        return next((event for event in self.kinds if event.fits(name, found)), None)
 
     def known(self, name: str) -> str:
         """An event's type where the manifest spells it out, else the pattern that it fits: so a provider

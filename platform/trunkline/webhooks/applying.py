@@ -50,6 +50,8 @@ class Begun(msgspec.Struct, kw_only=True):
     spec: StreamSpec
     recipes: list[tuple[RecipeInForce, TargetModel]]
     fields: list[str]
+    pushed: bool
+    """Nothing is read beside what is sent."""
     known: dict[str, KnownField]
     drift: list[Drift]
 
@@ -179,14 +181,17 @@ class Applier:
         spec = manifest.stream(place.stream)
         row = await repository.stream(session, place)
         in_force = await recipes.in_force(session, place.tenant_id, place.connection_id, place.stream)
-        if spec is None or row is None or row.paused_at is not None or not in_force:
+        if spec is None or row is None or row.paused_at is not None:
             return None
+        if not in_force and manifest.asks:
+            return None  # what only is sent is kept for the recipes that come
         return Begun(
             place=place,
             run_id=await repository.recent_run(session, place) or new_id(),
             spec=spec,
             recipes=await with_models_of(session, place.tenant_id, in_force),
             fields=fields_of(spec, in_force),
+            pushed=not manifest.asks,
             known=msgspec.convert(row.known_fields or {}, dict[str, KnownField]),
             drift=msgspec.convert(row.drift or [], list[Drift]),
         )
@@ -235,7 +240,7 @@ class Applier:
         prepared = await writer.listed([page], asked=asked)
         standing = {one: at for one, at in gone.items() if one in held and held[one].deleted_at is None}
         waiting: set[str] = set()
-        if standing:
+        if standing and not begun.pushed:  # there the sender names each, and no pass follows that could weigh
             async with self._db.tenant(begun.place.tenant_id) as session:
                 if await weighing.withheld(session, begun.place, len(standing)):
                     waiting, standing = set(standing), {}
@@ -252,7 +257,9 @@ class Applier:
             elif one.ids[0] in waiting:
                 made.append(_made(one, "ignored", stream, MASS_DELETION))
             else:
-                made.append(_made(one, "applied" if one.ids[0] in changed else "unchanged", stream))
+                done: repository.Outcome = "applied" if one.ids[0] in changed else "unchanged"
+                sign = one.rule.deleted and one.rule.when is not None
+                made.append(_made(one, done, stream, repository.GONE if sign else None))
         for one in thin if fetch is not None else ():
             there = [identity for identity in one.ids if identity in found or identity in gone]
             if not there:

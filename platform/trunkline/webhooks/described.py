@@ -18,12 +18,28 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from trunkline.sdk.contracts import Contract
+from trunkline.sdk.contracts import DIALECT, Contract
+from trunkline.sdk.own import CUSTOM, own_manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.signatures import Signature, resolve
 from trunkline.sdk.webhooks import Webhooks
-from trunkline.webhooks.sources import CUSTOM, CUSTOM_CONTRACT, CUSTOM_HOOKS
 
+CUSTOM_CONTRACT: Final = Contract(
+    {
+        "$schema": DIALECT,
+        "description": "Whatever a customer's own system says: it is read as the customer chose.",
+        "events": {
+            "*": {
+                "type": "object",
+                "properties": {
+                    "type": {"type": "string", "description": "What happened."},
+                    "timestamp": {"type": "string", "description": "When, ISO 8601."},
+                    "data": {"description": "Anything."},
+                },
+            }
+        },
+    }
+)
 _REFERENCE: Final = "#/components/schemas/{name}"
 _TEXT: Final = Schema(type=OpenAPIType.STRING)
 _RESPONSES: Final = {
@@ -44,7 +60,9 @@ def described(connectors: Connectors) -> tuple[dict[str, PathItem], dict[str, An
         contract = connectors.contract(manifest.name)
         if manifest.webhooks is not None and contract is not None:
             _add(items, schemas, manifest.name, manifest.label, manifest.webhooks, contract)
-    _add(items, schemas, CUSTOM, "a customer's own system", CUSTOM_HOOKS, CUSTOM_CONTRACT)
+    own = own_manifest(None).webhooks
+    assert own is not None
+    _add(items, schemas, CUSTOM, "a customer's own system", own, CUSTOM_CONTRACT)
     return items, schemas
 
 

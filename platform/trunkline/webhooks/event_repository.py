@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,8 @@ from trunkline.runs.writes import Place
 
 Outcome = Literal["applied", "unchanged", "superseded", "ignored", "dead", "failed"]
 """`failed`: it is tried again; the others are the event's new state."""
+GONE: Final = "gone"
+"""Cause of an outcome: a sign in the event, not its type, said that the record is gone."""
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +101,12 @@ _FORMS = text("""
 """)
 
 _DELETIONS = text("""
-    SELECT DISTINCT ON (x.external_id) x.external_id, e.occurred_at FROM inbound_events e,
-        unnest(e.external_ids) AS x(external_id)
+    SELECT DISTINCT ON (x.external_id) x.external_id, coalesce(e.occurred_at, e.received_at)
+    FROM inbound_events e, unnest(e.external_ids) AS x(external_id)
     WHERE e.tenant_id = :tenant AND e.source_id = :connection AND e.stream = :stream
-      AND e.type = ANY(CAST(:types AS text[])) AND e.external_ids && CAST(:ids AS text[])
-      AND e.occurred_at IS NOT NULL
-    ORDER BY x.external_id, e.occurred_at DESC
+      AND e.external_ids && CAST(:ids AS text[])
+      AND (e.cause = 'gone' OR e.type = ANY(CAST(:types AS text[])) AND e.occurred_at IS NOT NULL)
+    ORDER BY x.external_id, coalesce(e.occurred_at, e.received_at) DESC
 """)
 
 _RUN = text("""
@@ -126,7 +128,8 @@ _END_RUN = text("""
 """)
 
 _MOVE = text("""
-    UPDATE streams s SET records = records + :records, told_since = coalesce(s.told_since, now())
+    UPDATE streams s SET records = records + :records, told_since = coalesce(s.told_since, now()),
+        last_success_at = CASE WHEN s.schedule_seconds = 0 THEN now() ELSE s.last_success_at END
     WHERE s.tenant_id = :tenant AND s.connection_id = :connection AND s.stream = :stream
       AND s.paused_at IS NULL
       AND EXISTS (SELECT FROM connections c

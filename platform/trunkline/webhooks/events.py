@@ -14,6 +14,8 @@ from trunkline.sdk.webhooks import Webhooks
 MAX_NAME: Final = 200
 """Characters of an event's type, its id and its account as they are kept."""
 IDENTITY_BYTES: Final = 16
+UNTYPED: Final = "event"
+"""The type of one that has none."""
 
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -69,11 +71,7 @@ def _event(hooks: Webhooks, raw: bytes, delivery_id: str | None) -> Event:
     found = document(raw)
     if not isinstance(found, dict):
         raise UnparsableError("an event is not an object")
-    names = [_name(point(found, pointer), pointer) for pointer in hooks.types]
-    for pointer, name in zip(hooks.types, names, strict=True):
-        if name is None:
-            raise UnparsableError(f"{pointer} is missing")
-    kind = ".".join(name for name in names if name)[:MAX_NAME]
+    kind = type_of(hooks, found)
     values: list[Any] = [point(found, pointer) for pointer in hooks.id]
     event_id = _name(values[0], hooks.id[0]) if values else None
     if hooks.id_header is not None:
@@ -89,8 +87,26 @@ def _event(hooks: Webhooks, raw: bytes, delivery_id: str | None) -> Event:
         event_id=event_id or "",
         identity=hashlib.blake2b(told, digest_size=IDENTITY_BYTES).digest(),
         account=account,
-        occurred_at=parse_moment(point(found, hooks.at)) if hooks.at else None,
+        occurred_at=time_of(hooks, found),
     )
+
+
+def type_of(hooks: Webhooks, found: Any) -> str:
+    """Of an event. Raises UnparsableError."""
+    if hooks.lenient:
+        values = [point(found, pointer) for pointer in hooks.types]
+        told = [str(one) for one in values if isinstance(one, str | int) and not isinstance(one, bool)]
+        return ".".join(told)[:MAX_NAME] or UNTYPED
+    names = [_name(point(found, pointer), pointer) for pointer in hooks.types]
+    for pointer, name in zip(hooks.types, names, strict=True):
+        if name is None:
+            raise UnparsableError(f"{pointer} is missing")
+    return ".".join(name for name in names if name)[:MAX_NAME]
+
+
+def time_of(hooks: Webhooks, found: Any) -> datetime | None:
+    """When an event happened, by its own word."""
+    return parse_moment(point(found, hooks.at)) if hooks.at else None
 
 
 def _name(value: Any, pointer: str) -> str | None:

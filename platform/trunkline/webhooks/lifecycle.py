@@ -55,6 +55,8 @@ class HookEvents:
         """What arrives while it is paused waits; a disconnected one's address is nobody's from now on."""
         for kind in (repository.PROCESS, repository.REGISTER):
             await self._work.cancel(session, connection.tenant_id, kind, str(connection.id))
+        if connection.state == "disconnected":
+            await self._endpoints.forget_own(session, connection.tenant_id, connection.id)
 
     async def _register(self, session: AsyncSession, connection: Connection) -> None:
         """Also where there is nothing to register: the work knows the connector, and ends."""

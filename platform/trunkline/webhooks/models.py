@@ -14,8 +14,7 @@ _KEYS = ["data_keys.tenant_id", "data_keys.version"]
 
 
 class HookEndpoint(TenantTable, Base):
-    """An address that somebody delivers to. Of a connection, of an OAuth client (all its accounts), or of
-    neither: a customer's own system, signing by Standard Webhooks.
+    """An address that somebody delivers to: of a connection, or of an OAuth client (all its accounts).
 
     `state`: active, where a person enters it at the provider; else registering, registered, refused, removed,
     or left, where the provider would not remove it. `registration`: its id at the provider, while it has one.

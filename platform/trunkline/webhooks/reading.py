@@ -12,7 +12,7 @@ from trunkline.sdk.manifest import StreamSpec, point
 from trunkline.sdk.webhooks import Event as Rule
 from trunkline.sdk.webhooks import Webhooks
 from trunkline.webhooks.event_repository import HeldForm, Queued
-from trunkline.webhooks.events import UnparsableError
+from trunkline.webhooks.events import UnparsableError, time_of, type_of
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,10 @@ def told(hooks: Webhooks, event: Queued, found: Any) -> Told | None:
 
     None: no rule of the manifest wants it. Raises UnparsableError where it names no record at all.
     """
-    rule = hooks.kind(event.type)
+    kind, at = event.type, event.occurred_at
+    if hooks.lenient:  # the manifest may be younger than the event
+        kind, at = type_of(hooks, found), time_of(hooks, found) or event.received_at
+    rule = hooks.kind(kind, found)
     if rule is None:
         return None
     ids: list[str] = []
@@ -47,7 +50,7 @@ def told(hooks: Webhooks, event: Queued, found: Any) -> Told | None:
             if not rule.deleted and hooks.fetch(rule.stream) is None:
                 raise UnparsableError(f"{rule.document} is not a record")
             whole = None
-    return Told(event=event, rule=rule, ids=tuple(dict.fromkeys(ids)), document=whole, at=event.occurred_at)
+    return Told(event=event, rule=rule, ids=tuple(dict.fromkeys(ids)), document=whole, at=at)
 
 
 def _is_id(value: Any) -> bool:

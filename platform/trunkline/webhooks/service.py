@@ -2,7 +2,6 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -19,6 +18,7 @@ from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
+from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.signatures import resolve
 from trunkline.vault.box import Box
@@ -27,7 +27,7 @@ from trunkline.vault.service import Vault
 from trunkline.webhooks import event_repository, repository
 from trunkline.webhooks.intake import PREFIX
 from trunkline.webhooks.models import HookEndpoint
-from trunkline.webhooks.sources import CUSTOM, hooks_of, hooks_of_client, key_hash, new_key, opened
+from trunkline.webhooks.sources import hooks_of, hooks_of_client, key_hash, new_key, opened
 
 REGISTRATION_CAUSES: Final = ("webhook_scope", "webhook_forbidden", "webhook_limit", "webhook_refused")
 """Why an address could not be registered at its provider: rows of the failure table."""
@@ -223,38 +223,22 @@ class EndpointService:
         box = await self._vault.box(session, tenant_id)
         return [self._view(box, one) for one in await repository.endpoints(session, tenant_id)]
 
-    async def make_custom(
-        self, session: AsyncSession, tenant_id: UUID, name: str, principal: Principal
-    ) -> tuple[EndpointView, str]:
-        """An address for the customer's own system, and its secret, which is shown this once."""
-        name = " ".join(name.split())
-        if not 1 <= len(name) <= 100 or not name.isprintable():
-            raise BadInputError("Give a name of 1 to 100 characters.", field="name")
+    async def make_own(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, principal: Principal
+    ) -> str:
+        """The address of a customer's own system, and its secret, which is shown this once."""
         box = await self._vault.box(session, tenant_id)
         secret = standard_secret()
-        made = self._make(session, box, tenant_id, CUSTOM, name=name, secret=secret)
+        self._make(session, box, tenant_id, CUSTOM, connection_id=connection_id, secret=secret)
         await session.flush()
-        await append(session, principal, "hook.added", "hook", made.id, {"name": name}, tenant_id=tenant_id)
-        return self._view(box, made), secret
+        await append(session, principal, "hook.added", "connection", connection_id, tenant_id=tenant_id)
+        return secret
 
-    async def customs(self, session: AsyncSession, tenant_id: UUID) -> Sequence[EndpointView]:
-        """The addresses of the customer's own systems, oldest first."""
-        box = await self._vault.box(session, tenant_id)
-        found = await repository.endpoints(session, tenant_id)
-        return [self._view(box, one) for one in found if one.connector == CUSTOM]
-
-    async def custom(self, session: AsyncSession, tenant_id: UUID, endpoint_id: UUID) -> EndpointView:
-        """One of those. NotFoundError."""
-        found = await repository.endpoint(session, tenant_id, endpoint_id)
-        if found is None or found.connector != CUSTOM:
-            raise NotFoundError
-        return self._view(await self._vault.box(session, tenant_id), found)
-
-    async def rotate_secret(
-        self, session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, principal: Principal
+    async def rotate_own(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, principal: Principal
     ) -> str:
         """A new secret for a customer's own system; the one before counts for a day. NotFoundError."""
-        found = await repository.endpoint(session, tenant_id, endpoint_id)
+        found = await repository.endpoint_of_connection(session, tenant_id, connection_id)
         if found is None or found.connector != CUSTOM:
             raise NotFoundError
         box = await self._vault.box(session, tenant_id)
@@ -262,20 +246,14 @@ class EndpointService:
         if found.previous_until is not None and found.previous_until > now():
             raise ConflictError("Two secrets count already. Wait until the older one has ended.")
         await self._seal(session, box, found, secret=secret, previous_secret=before, until=now() + OVERLAP)
-        await append(session, principal, "hook.rotated", "hook", endpoint_id, tenant_id=tenant_id)
+        await append(session, principal, "hook.rotated", "connection", connection_id, tenant_id=tenant_id)
         return secret
 
-    async def remove(
-        self, session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, principal: Principal
-    ) -> None:
-        """A customer's own system's address ends; what arrived stays. NotFoundError."""
-        found = await repository.endpoint(session, tenant_id, endpoint_id)
-        if found is None or found.connector != CUSTOM:
-            raise NotFoundError
-        await repository.remove_endpoint(session, tenant_id, endpoint_id)
-        await append(
-            session, principal, "hook.removed", "hook", endpoint_id, {"name": found.name}, tenant_id=tenant_id
-        )
+    async def forget_own(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> None:
+        """A customer's own system's address ends, and its secret is forgotten; what arrived stays."""
+        found = await repository.endpoint_of_connection(session, tenant_id, connection_id)
+        if found is not None and found.connector == CUSTOM:
+            await repository.remove_endpoint(session, tenant_id, found.id)
 
     async def keep_client_secret(self, session: AsyncSession, tenant_id: UUID, connector: str) -> None:
         """The owner's client is about to get another secret: what this one signs counts for a day more."""

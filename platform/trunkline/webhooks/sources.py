@@ -13,7 +13,6 @@ from trunkline.connections.schemas import Client
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
-from trunkline.sdk.contracts import DIALECT, Contract
 from trunkline.sdk.registry import Connectors, spoken, version_key
 from trunkline.sdk.signatures import resolve
 from trunkline.sdk.webhooks import Webhooks
@@ -25,38 +24,6 @@ from trunkline.webhooks.kept import Kept
 from trunkline.webhooks.models import HookEndpoint
 from trunkline.webhooks.signatures import Scheme
 
-CUSTOM: Final = "custom"
-"""In the place of a connector's name: a customer's own system, by Standard Webhooks."""
-CUSTOM_HOOKS: Final = msgspec.convert(
-    {
-        "owner": "connection",
-        "signatures": ["standard-webhooks"],
-        "keyed_by": "us",
-        "type": "type",
-        "id_header": "webhook-id",
-        "at": "timestamp",
-        "kinds": [],
-        "retries": "As the sender's library does.",
-    },
-    Webhooks,
-)
-CUSTOM_CONTRACT: Final = Contract(
-    {
-        "$schema": DIALECT,
-        "description": "Whatever a customer's own system says; nothing but its type is relied on.",
-        "events": {
-            "*": {
-                "type": "object",
-                "required": ["type"],
-                "properties": {
-                    "type": {"type": "string", "description": "What happened."},
-                    "timestamp": {"type": "string", "description": "When, ISO 8601."},
-                    "data": {"description": "Anything."},
-                },
-            }
-        },
-    }
-)
 KEY_BYTES: Final = 24
 KEPT_SECONDS: Final = 2.0
 """How late a new secret, a removed address or a moved account may count."""
@@ -69,7 +36,7 @@ class Clients(Protocol):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """An address, opened. `connection_id` and `client_id` both None: a customer's own system."""
+    """An address, opened: of a connection or, for all accounts of an app, of an OAuth client."""
 
     tenant_id: UUID
     endpoint_id: UUID
@@ -101,8 +68,6 @@ def key_hash(key: str) -> bytes:
 
 def hooks_of(connectors: Connectors, connector: str) -> Webhooks | None:
     """`connector`: as a connection speaks it. None: there is none, or it has no webhooks."""
-    if connector == CUSTOM:
-        return CUSTOM_HOOKS
     try:
         return connectors.get(connector).webhooks
     except NotFoundError:
@@ -186,7 +151,7 @@ class Sources:
             owner = await repository.owner_of_key(system, key_hash(key))
         if owner is None:
             return None
-        if connector != CUSTOM and self._connectors.is_partners(connector):
+        if self._connectors.is_partners(connector):
             await self._connectors.refresh()
         hooks = hooks_of(self._connectors, connector)
         async with self._db.tenant(owner) as session:

@@ -392,7 +392,7 @@ class Factory:
             await service.test(session, made.tenant_id, view.id, who)
         async with self.db.tenant(made.tenant_id) as session:
             (sent,) = await service.deliveries(session, made.tenant_id, endpoint_id=view.id)
-            system, _ = await self.services.hooks.make_custom(session, made.tenant_id, "Initech only", who)
+            system, _ = await self.services.systems.make(session, made.tenant_id, "Initech only", who)
         return {
             **await self.inbound(made),
             "endpoint_id": str(view.id),

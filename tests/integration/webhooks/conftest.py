@@ -44,6 +44,16 @@ _spec.loader.exec_module(engine)
 sandboxes, sandbox, evaluator = engine.sandboxes, engine.sandbox, engine.evaluator
 make_rig, rig = engine.make_rig, engine.rig
 
+_spec = importlib.util.spec_from_file_location(
+    "webhooks_deliveries", Path(__file__).parents[1] / "deliveries" / "conftest.py"
+)
+assert _spec is not None
+assert _spec.loader is not None
+outward = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(outward)
+harbor = outward.harbor
+"""Everything put together, and a receiver of the product's."""
+
 
 @pytest.fixture
 def make_hooks(db: Database, tmp_path: Path) -> Callable[..., Any]:
@@ -116,4 +126,4 @@ async def flow(rig: Any, sandbox: Any) -> AsyncIterator[Flow]:
     await intake.close()
 
 
-__all__ = ["SYSTEM", "evaluator", "make_rig", "rig", "sandbox", "sandboxes"]
+__all__ = ["SYSTEM", "evaluator", "harbor", "make_rig", "rig", "sandbox", "sandboxes"]

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -14,12 +13,9 @@ from trunkline.cli.failures import Failure
 from trunkline.cli.hooks import address_of
 from trunkline.connections.clients import OAuthClients
 from trunkline.kernel.db import OPERATOR, Database
-from trunkline.kernel.principal import SYSTEM
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.registry import Connectors
-from trunkline.sdk.signatures import known
 from trunkline.webhooks import group_commit
-from trunkline.webhooks.signatures import Scheme
 from trunkline_connectors.catalogue import manifests
 
 
@@ -148,39 +144,6 @@ async def test_a_secret_that_was_replaced_counts_for_a_while(hooks: Hooks) -> No
         await session.execute(text("UPDATE hook_endpoints SET previous_until = now() - interval '1 second'"))
     hooks.intake._sources.forget()
     assert (await hooks.deliver([event("101", number=3)], secret=SECRET)).status == 401
-
-
-async def test_a_customers_own_system_signs_by_standard_webhooks(hooks: Hooks) -> None:
-    tenant = uuid4()
-    async with hooks.db.tenant(tenant) as session:
-        view, secret = await hooks.service.make_custom(session, tenant, "Our shop", SYSTEM)
-    scheme = Scheme(known()["standard-webhooks"])
-    path = view.url.removeprefix(ORIGIN)
-
-    async def send(identity: str, body: bytes, key: str = secret) -> int:
-        headers = scheme.sign(
-            scheme.key(key), method="POST", url=view.url, body=body, at=time.time(), identity=identity
-        )
-        return (await request(hooks.intake, path, body, headers)).status
-
-    assert await send("msg_1", b'{"type": "order.paid", "timestamp": "2026-11-26T04:00:00Z"}') == 200
-    assert await send("msg_1", b'{"type": "order.paid", "again": true}') == 200
-    assert await send("msg_2", b'{"type": "order.paid"}') == 200
-    assert await send("msg_3", b'{"type": "order.paid"}', "whsec_AAAA") == 401
-    rows = await hooks.events(tenant)
-    assert [(row["event_id"], row["state"], row["connection_id"]) for row in rows] == [
-        ("msg_1", "kept", None),
-        ("msg_2", "kept", None),
-    ]
-    async with hooks.db.tenant(tenant) as session:
-        fresh = await hooks.service.rotate_secret(session, tenant, view.id, SYSTEM)
-    hooks.intake._sources.forget()
-    assert await send("msg_4", b'{"type": "x"}') == 200
-    assert await send("msg_5", b'{"type": "x"}', fresh) == 200
-    async with hooks.db.tenant(tenant) as session:
-        await hooks.service.remove(session, tenant, view.id, SYSTEM)
-    hooks.intake._sources.forget()
-    assert await send("msg_6", b'{"type": "x"}', fresh) == 404
 
 
 async def test_those_that_come_while_a_commit_is_under_way_share_the_next(hooks: Hooks) -> None:

@@ -109,11 +109,13 @@ class ConnectionPages(Controller):
             offered = await actions.offered(session, tenant_id, connection_id)
             context = await frame(request, session, tenant_id, principal, health, "/portal")
         label, moment = label_of(connectors, connection.spoken), now()
+        asks = manifest is None or manifest.asks
         labels = stream_labels(connectors, connection.spoken)
         facts = judged.row.facts if judged else None
         fresh = {one.stream: stream_health(facts, one, moment) for one in facts.streams} if facts else {}
         context |= {
             "telling": telling,
+            "asks": asks,
             "path": path,
             "here": address(path, after=asked(request, "after"), before=asked(request, "before")),
             "connection": connection,
@@ -126,6 +128,8 @@ class ConnectionPages(Controller):
                 label,
                 streams,
                 [labels.get(name, name) for name in active],
+                asks=asks,
+                mapped=asks or bool(made),
             ),
             "panels": [
                 judged_panel(

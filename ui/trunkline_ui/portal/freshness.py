@@ -32,6 +32,7 @@ OWN = "own"
 
 HEADLINES: dict[Why, str] = {
     "current": "Up to date",
+    "pushed": "Up to date",
     "reading": "Up to date",
     "first": "First read",
     "limit": "Waiting for the provider’s limit",

@@ -1,7 +1,6 @@
-"""How changes of a connection arrive: as they happen, or read regularly; and what members do about it."""
+"""The webhook of a connection's own: how it stands, and what members do about it."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -44,15 +43,15 @@ _HERE = "/portal/connections/{connection_id}"
 
 
 class Telling(msgspec.Struct, frozen=True, kw_only=True):
-    """`told`: the provider tells of changes. `mine`: by an address of this connection's own."""
+    """The webhook of a connection's own (`mine`), if it has one. How changes arrive stands at each stream."""
 
-    word: str
-    tone: str
-    icon: str
-    told: bool
-    sentence: str
+    word: str = ""
+    tone: str = ""
+    icon: str = ""
+    sentence: str = ""
     mine: EndpointView | None = None
-    last_event_at: datetime | None = None
+    heard: bool = False
+    """An event has come."""
     can_check: bool = False
     can_rotate: bool = False
     by_hand: bool = False
@@ -78,39 +77,22 @@ async def telling_of(
     label = manifest.label if manifest else connection.connector
     how = manifest.webhooks if manifest else None
     if how is None:
-        sentence = (
-            f"{label} has no webhooks whose sender could be proven, so changes are read regularly. "
-            "How often, and how late they may be, stands at each stream."
-        )
-        return Telling(word="Read regularly", tone="neutral", icon="refresh", told=False, sentence=sentence)
-    last = await repository.last_event_at(session, connection.tenant_id, connection.id)
+        return Telling()
+    heard = await repository.last_event_at(session, connection.tenant_id, connection.id) is not None
     drifts = await still_open(session, connection.tenant_id, connection.id)
-    if how.owner == "client":
-        sentence = (
-            f"{label} tells our app of changes as they happen, within seconds. They are read regularly "
-            "as well, so that one which it did not tell of comes all the same."
-        )
-        return Telling(
-            word="As it happens",
-            tone="success",
-            icon="bolt",
-            told=True,
-            sentence=sentence,
-            last_event_at=last,
-            drifts=drifts,
-        )
     mine = await hooks.of_connection(session, connection.tenant_id, connection.id)
-    word, tone, icon, told, sentence = _standing(mine, label, heard=last is not None)
+    if how.owner == "client" or how.lenient:
+        return Telling(mine=mine, heard=heard, drifts=drifts)
+    word, tone, icon, sentence = _standing(mine, label, heard=heard)
     registers = how.registration is not None
     usable = connection.state in {"active", "setup"}
     return Telling(
         word=word,
         tone=tone,
         icon=icon,
-        told=told,
         sentence=sentence,
         mine=mine,
-        last_event_at=last,
+        heard=heard,
         drifts=drifts,
         can_check=registers and usable,
         can_rotate=usable and mine is not None and mine.registered and not mine.rotating,
@@ -121,34 +103,27 @@ async def telling_of(
     )
 
 
-def _standing(mine: EndpointView | None, label: str, *, heard: bool) -> tuple[str, str, str, bool, str]:
+def _standing(mine: EndpointView | None, label: str, *, heard: bool) -> tuple[str, str, str, str]:
+    """Word, tone, icon, and a sentence where there is more to say."""
     if mine is None or mine.state == "registering":
-        words = (
-            f"We are asking {label} to tell us of changes as they happen. Until then they are read regularly."
-        )
-        return "Being set up", "info", "clock", False, words
-    if mine.state == "registered" or (mine.state == "active" and heard):
-        words = (
-            f"{label} tells us of changes as they happen, within seconds. They are read regularly as well, "
-            "so that one which it did not tell of comes all the same."
-        )
+        return "Being set up", "info", "clock", f"We are asking {label} to tell us of changes."
+    if mine.state == "active" and heard:
+        return "Entered by hand", "success", "bolt", ""
+    if mine.state == "registered":
         if mine.cause is not None:
-            return "As it happens", "warning", "alert", True, failure(mine.cause).customer
-        return "As it happens", "success", "bolt", True, words
+            return "Registered", "warning", "alert", failure(mine.cause).customer
+        return "Registered", "success", "bolt", ""
     if mine.state == "refused":
-        return "Read regularly", "warning", "alert", False, failure(mine.cause or "webhook_refused").customer
+        return "Refused", "warning", "alert", failure(mine.cause or "webhook_refused").customer
     if mine.state == "left":
         words = (
             f"Our access ended before the webhook at {label} could be removed. What it still sends "
             "is refused; remove it in the settings of the account."
         )
-        return "Ended", "warning", "alert", False, words
+        return "Ended", "warning", "alert", words
     if mine.state == "removed":
-        return "Ended", "neutral", "ban", False, f"The webhook at {label} was removed with the connection."
-    words = (
-        f"Somebody enters this connection's address at {label}, which then tells of changes as they happen."
-    )
-    return "By hand", "info", "key", True, words
+        return "Ended", "neutral", "ban", f"The webhook at {label} was removed with the connection."
+    return "By hand", "info", "key", f"Somebody enters this connection's address at {label}."
 
 
 class Pasted(msgspec.Struct):

@@ -15,6 +15,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.readers import repository as readers
 from trunkline.runs import repository as runs_repository
+from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.changes import DAYS, feed_lines, model_lines
 from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other
@@ -71,7 +72,11 @@ class OverviewPages(Controller):
                     account=connection.account_label or connection.account_id or "",
                     state=connection.state,
                     standing=standing(
-                        connection.state, connection.state_since, one.health if one else None, label
+                        connection.state,
+                        connection.state_since,
+                        one.health if one else None,
+                        label,
+                        asks=connection.connector != CUSTOM,
                     ),
                     records=records,
                     last_success_at=last,

@@ -1,9 +1,10 @@
-"""`/portal/systems`: addresses at which a customer's own systems deliver events; what they sent is kept.
+"""`/portal/systems`: a customer's own systems: address and secret, the first event, how what comes is read.
 
 A secret stands in the answer to the form that made it and nowhere else: no redirect could carry it.
 """
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -12,36 +13,21 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
+from trunkline.connections.service import ConnectionService
 from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
-from trunkline.kernel.errors import BadInputError, ConflictError
+from trunkline.kernel.errors import BadInputError, ConflictError, TrunklineError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
-from trunkline.webhooks import replay_repository
-from trunkline.webhooks.replay_repository import Wanted
-from trunkline.webhooks.replays import ReplayService
-from trunkline.webhooks.service import EndpointService
+from trunkline.recipes.service import RecipeService
+from trunkline.webhooks.own_systems import Heard, OwnSystem, OwnSystems, trial
+from trunkline.webhooks.suggesting import pointers, suggest
 from trunkline_ui.portal.common import AnyRequest, frame, see_other, told, usable
+from trunkline_ui.portal.sending import ways
+from trunkline_ui.portal.system_reading import ReadingForm
 from trunkline_ui.rendering import Page, page
 
 HOME = "/portal/systems"
-SHOWN = 50
-
-SAMPLE = """\
-secret=… # without its beginning, whsec_
-url={url}
-id=msg_$(date +%s%N)
-at=$(date +%s)
-body='{{"type": "order.paid", "timestamp": "2026-01-31T09:30:00Z", "data": {{"id": "1001"}}}}'
-key=$(printf %s "$secret" | base64 -d | od -An -v -tx1 | tr -d ' \\n')
-signature=$(printf '%s.%s.%s' "$id" "$at" "$body" \\
-  | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)
-curl --fail-with-body "$url" \\
-  -H 'content-type: application/json' \\
-  -H "webhook-id: $id" -H "webhook-timestamp: $at" -H "webhook-signature: v1,$signature" \\
-  --data-binary "$body"
-"""
-"""For a POSIX shell with OpenSSL and curl; signs as Standard Webhooks has it."""
 
 
 class Named(msgspec.Struct):
@@ -49,12 +35,13 @@ class Named(msgspec.Struct):
 
 
 Form = Annotated[Named, Body(media_type=RequestEncodingType.URL_ENCODED)]
+Chosen = Annotated[ReadingForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 
 class SystemPages(Controller):
     include_in_schema = False
     path = HOME
-    opt = {"can": "webhooks.manage"}  # noqa: RUF012  Litestar's way
+    opt = {"can": "connections.manage"}  # noqa: RUF012  Litestar's way
     exception_handlers = {ConflictError: told(HOME)}  # noqa: RUF012
 
     @get()
@@ -65,9 +52,9 @@ class SystemPages(Controller):
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
-        hooks: NamedDependency[EndpointService],
+        systems: NamedDependency[OwnSystems],
     ) -> Page:
-        return await _list(request, db, tenant_id, principal, health, hooks)
+        return await _list(request, db, tenant_id, principal, health, systems)
 
     @post(status_code=200)
     async def make(
@@ -77,18 +64,23 @@ class SystemPages(Controller):
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
-        hooks: NamedDependency[EndpointService],
+        systems: NamedDependency[OwnSystems],
         data: Form,
     ) -> Page:
         try:
             async with db.tenant(tenant_id) as session:
                 name = data.name if usable(data.name) else ""
-                view, secret = await hooks.make_custom(session, tenant_id, name, principal)
+                one, secret = await systems.make(session, tenant_id, name, principal)
                 context = await frame(request, session, tenant_id, principal, health, HOME)
         except BadInputError as error:
-            return await _list(request, db, tenant_id, principal, health, hooks, data.name, error.message)
-        text = "The address is made."
-        return page("portal/system_secret.html", context | {"one": view, "secret": secret, "text": text})
+            return await _list(request, db, tenant_id, principal, health, systems, data.name, error.message)
+        context |= {
+            "one": one,
+            "secret": secret,
+            "text": "The address is made.",
+            "next": "Send a first event",
+        }
+        return page("portal/system_secret.html", context)
 
     @get("/{system_id:uuid}")
     async def show(
@@ -98,26 +90,75 @@ class SystemPages(Controller):
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
-        hooks: NamedDependency[EndpointService],
-        replays: NamedDependency[ReplayService],
+        systems: NamedDependency[OwnSystems],
+        recipes: NamedDependency[RecipeService],
         system_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
-            view = await hooks.custom(session, tenant_id, system_id)
-            events = await replay_repository.events(
-                session, tenant_id, connection_id=system_id, wanted=Wanted(), limit=SHOWN
-            )
-            last = await replays.open(session, tenant_id, events[0].id) if events else None
+            one = await systems.get(session, tenant_id, system_id)
+            heard = await systems.heard(session, tenant_id, system_id)
+            made = await recipes.of_connection(session, tenant_id, system_id)
             context = await frame(request, session, tenant_id, principal, health, HOME)
         context |= {
-            "one": view,
-            "events": events,
-            "last": last,
+            "one": one,
+            "heard": heard,
             "home": f"{HOME}/{system_id}",
-            "sample": SAMPLE.format(url=view.url),
-            "shown": SHOWN,
+            "connection": f"/portal/connections/{system_id}",
+            "ways": ways(one.url) if one.url else [],
+            "recipes": made,
+            "steps": _steps(one, bool(heard), bool(made)),
         }
-        return page("portal/system.html", context)
+        return page("portal/system.html", context, block="live")
+
+    @get("/{system_id:uuid}/reading")
+    async def ask_reading(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        health: NamedDependency[HealthService],
+        systems: NamedDependency[OwnSystems],
+        system_id: FromPath[UUID],
+    ) -> Page:
+        """As it is read or, before that was chosen, as the newest event suggests."""
+        async with db.tenant(tenant_id) as session:
+            one = await systems.get(session, tenant_id, system_id)
+            heard = await systems.heard(session, tenant_id, system_id)
+            context = await frame(request, session, tenant_id, principal, health, HOME)
+        suggested = next((found for each in heard if (found := suggest(each.document))), None)
+        return _reading(context, one, heard, ReadingForm.of(one.reading or suggested), {})
+
+    @post("/{system_id:uuid}/reading", status_code=200)
+    async def choose_reading(
+        self,
+        request: AnyRequest,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        health: NamedDependency[HealthService],
+        systems: NamedDependency[OwnSystems],
+        system_id: FromPath[UUID],
+        data: Chosen,
+    ) -> Response[None] | Page:
+        """Tried on what came or, with `go` "save", chosen."""
+        async with db.tenant(tenant_id) as session:
+            one = await systems.get(session, tenant_id, system_id)
+            heard = await systems.heard(session, tenant_id, system_id)
+            context = await frame(request, session, tenant_id, principal, health, HOME)
+        try:
+            reading = data.reading()
+            if data.go != "save":
+                return _reading(context, one, heard, data, {})
+            async with db.tenant(tenant_id) as session:
+                await systems.read_as(session, tenant_id, system_id, reading, principal)
+        except (BadInputError, ConflictError) as error:
+            return _reading(context, one, heard, data, _errors(error))
+        text = (
+            "What came is becoming records." if one.reading is None else "What comes is read like this now."
+        )
+        return see_other(settings, f"{HOME}/{system_id}", text)
 
     @post("/{system_id:uuid}/rotate", status_code=200)
     async def rotate(
@@ -127,15 +168,16 @@ class SystemPages(Controller):
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
-        hooks: NamedDependency[EndpointService],
+        systems: NamedDependency[OwnSystems],
         system_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
-            secret = await hooks.rotate_secret(session, tenant_id, system_id, principal)
-            view = await hooks.custom(session, tenant_id, system_id)
+            secret = await systems.rotate(session, tenant_id, system_id, principal)
+            one = await systems.get(session, tenant_id, system_id)
             context = await frame(request, session, tenant_id, principal, health, HOME)
         text = "The secret is changed. What the one before signs counts for a day more."
-        return page("portal/system_secret.html", context | {"one": view, "secret": secret, "text": text})
+        context |= {"one": one, "secret": secret, "text": text, "next": "Back to the system"}
+        return page("portal/system_secret.html", context)
 
     @get("/{system_id:uuid}/remove")
     async def ask_remove(
@@ -145,13 +187,13 @@ class SystemPages(Controller):
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
-        hooks: NamedDependency[EndpointService],
+        systems: NamedDependency[OwnSystems],
         system_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
-            view = await hooks.custom(session, tenant_id, system_id)
+            one = await systems.get(session, tenant_id, system_id)
             context = await frame(request, session, tenant_id, principal, health, HOME)
-        return page("portal/system_remove.html", context | {"one": view, "home": f"{HOME}/{system_id}"})
+        return page("portal/system_remove.html", context | {"one": one, "home": f"{HOME}/{system_id}"})
 
     @post("/{system_id:uuid}/remove", status_code=303)
     async def remove(
@@ -160,12 +202,14 @@ class SystemPages(Controller):
         settings: NamedDependency[Settings],
         tenant_id: NamedDependency[UUID],
         principal: NamedDependency[Principal],
-        hooks: NamedDependency[EndpointService],
+        systems: NamedDependency[OwnSystems],
+        connections: NamedDependency[ConnectionService],
         system_id: FromPath[UUID],
     ) -> Response[None]:
         async with db.tenant(tenant_id) as session:
-            await hooks.remove(session, tenant_id, system_id, principal)
-        return see_other(settings, HOME, "The address is removed; nothing is taken there any more.")
+            await systems.get(session, tenant_id, system_id)
+            await connections.disconnect(session, tenant_id, system_id, principal)
+        return see_other(settings, HOME, "It is disconnected; nothing is taken at its address any more.")
 
 
 async def _list(
@@ -174,13 +218,59 @@ async def _list(
     tenant_id: UUID,
     principal: Principal,
     health: HealthService,
-    hooks: EndpointService,
+    systems: OwnSystems,
     name: str = "",
     error: str = "",
 ) -> Page:
     async with db.tenant(tenant_id) as session:
-        systems = await hooks.customs(session, tenant_id)
+        found = await systems.of_tenant(session, tenant_id)
         context = await frame(request, session, tenant_id, principal, health, HOME)
     given = name if usable(name) else ""
-    context |= {"systems": systems, "name": given, "error": error}
+    context |= {"systems": found, "name": given, "error": error}
     return page("portal/systems.html", context, status=422 if error else 200)
+
+
+def _reading(
+    context: dict[str, Any],
+    one: OwnSystem,
+    heard: Sequence[Heard],
+    form: ReadingForm,
+    errors: dict[str, str],
+) -> Page:
+    """With what the form makes of the newest events; htmx takes that part alone."""
+    tried, trouble = [], ""
+    try:
+        tried = trial(form.reading(), heard) if form.key or errors else []
+    except BadInputError as error:
+        trouble = error.message
+    places: dict[str, None] = {}
+    for each in heard:
+        places |= dict.fromkeys(pointers(each.document))
+    context |= {
+        "one": one,
+        "home": f"{HOME}/{one.id}",
+        "form": form,
+        "errors": errors,
+        "tried": tried,
+        "trouble": trouble,
+        "places": list(places),
+        "newest": heard[0].raw.decode("utf-8", "replace") if heard else "",
+    }
+    return page("portal/system_reading.html", context, block="trial", status=422 if errors else 200)
+
+
+def _errors(error: TrunklineError) -> dict[str, str]:
+    return {error.field or "key": error.message}
+
+
+def _steps(one: OwnSystem, heard: bool, mapped: bool) -> list[dict[str, str]]:
+    """Of setting it up; empty once it is."""
+    if mapped or one.state not in {"setup", "active"}:
+        return []
+    done = [heard or one.reading is not None, one.reading is not None, mapped]
+    names = ("Send an event", "Choose how it is read", "Set up a recipe")
+    at = done.index(False)
+    return [
+        {"label": name, "state": "done" if done[i] else "current" if i == at else "todo"}
+        for i, name in enumerate(names)
+    ]

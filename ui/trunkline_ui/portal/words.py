@@ -15,7 +15,7 @@ from trunkline.runs.schemas import ChangeView, RunView, StreamView
 from trunkline_ui.filters import duration, number
 from trunkline_ui.rendering import Tone
 
-Remedy = Literal["none", "reconnect", "resume", "retry", "wait", "recipe", "review"]
+Remedy = Literal["none", "reconnect", "resume", "retry", "wait", "recipe", "review", "own"]
 
 MODES = {
     "first": "First full read",
@@ -69,10 +69,15 @@ def standing(
     label: str,
     streams: Sequence[StreamView] = (),
     reading: Sequence[str] = (),
+    *,
+    asks: bool = True,
+    mapped: bool = True,
 ) -> Standing:
-    """`label`: the connector's; `reading`: labels of the streams with a run under way."""
+    """`label`: the connector's; `reading`: labels of the streams with a run under way; `asks`: it is no
+    customer's own system; `mapped`: a recipe reads it.
+    """
     if health is None:
-        return _without_health(state, state_since, label)
+        return _without_health(state, state_since, label) if asks else _own_system(state, state_since)
     remedy: Remedy = "none"
     until = health.waiting_until
     if health.action == "reconnect":
@@ -83,9 +88,11 @@ def standing(
         until = until or due
     elif health.why == "review":
         remedy = "review"
-    elif not streams:
+    elif not streams or not mapped:
         remedy = "recipe"
     sentence = health.customer
+    if not asks and not mapped:
+        sentence = "What it sends is kept. Set up a recipe to have it in your product."
     if health.level == "healthy" and reading:
         sentence = f"Syncing now: {', '.join(reading)}."
     return Standing(
@@ -109,6 +116,22 @@ def _without_health(state: str, since: datetime, label: str) -> Standing:
         ),
         "setup": ("One more choice is needed before anything is read.", "none", "info"),
     }.get(state, ("Waiting for the application you connected from to confirm it.", "none", "info"))
+    return Standing(badge=state, tone=tone, sentence=sentence, since=since, remedy=remedy)  # type: ignore[arg-type]
+
+
+def _own_system(state: str, since: datetime) -> Standing:
+    sentence, remedy, tone = {
+        "paused": (
+            "Paused: what it sends is kept, and waits until somebody resumes it.",
+            "resume",
+            "neutral",
+        ),
+        "disconnected": (
+            "Disconnected: nothing is taken at its address any more. What came before is kept.",
+            "none",
+            "neutral",
+        ),
+    }.get(state, ("What it sends is kept. Choose how it is read, so that it becomes records.", "own", "info"))
     return Standing(badge=state, tone=tone, sentence=sentence, since=since, remedy=remedy)  # type: ignore[arg-type]
 
 
@@ -247,7 +270,7 @@ def stream_panel(
     phase, sentence, until = _doing(view, run, provider, state, moment)
     badge, word = _PHASE_BADGES[phase]
     if phase == "idle" and view.last_success_at is None:
-        badge, word = "queued", "Not yet read"
+        badge, word = "queued", "Not yet read" if view.schedule_seconds else "Nothing yet"
     lag = None if view.last_success_at is None else (moment - view.last_success_at).total_seconds()
     active = run is not None
     return StreamPanel(
@@ -289,6 +312,8 @@ def _doing(
     if run is None:
         if view.cause is not None and view.failures:
             return "retrying", failure(view.cause).customer, None
+        if view.schedule_seconds == 0:
+            return "idle", "What your system sends is taken in as it comes.", None
         if view.last_success_at is None:
             return "idle", "Waiting for its first run.", None
         return "idle", "Everything that changed has been read.", None
@@ -435,8 +460,9 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
     "replay.planned": ("planned a replay of events of {target}", "history", "neutral"),
     "replay.started": ("started a replay of events of {target}", "refresh", "info"),
     "replay.cancelled": ("cancelled a replay of events of {target}", "ban", "neutral"),
-    "hook.added": ("made an address for events of the organisation's own system", "plus", "info"),
-    "hook.rotated": ("gave an address for events another secret", "key", "info"),
+    "hook.added": ("made an address for what {target} sends", "plus", "info"),
+    "connection.reading_chosen": ("chose how what {target} sends is read", "check", "info"),
+    "hook.rotated": ("gave the address of {target} another secret", "key", "info"),
     "hook.registered": ("had {target} tell of changes as they happen", "bolt", "success"),
     "hook.repaired": (
         "registered the webhook of {target} anew, which was not as it should be",
@@ -447,7 +473,6 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
     "hook.checked": ("had the webhook of {target} checked", "refresh", "neutral"),
     "hook.entered_by_hand": ("took the webhook of {target} into their own hands", "key", "info"),
     "connection.access_ended": ("ended the webhook of {target} and our access", "ban", "neutral"),
-    "hook.removed": ("removed an address for events", "trash", "neutral"),
     "run.cancelled": ("cancelled a sync of {target}", "ban", "neutral"),
     "run.paused": ("paused a full re-read or re-mapping of {target}", "pause", "neutral"),
     "run.resumed": ("resumed a full re-read or re-mapping of {target}", "play", "success"),

@@ -63,7 +63,9 @@ class Readable(msgspec.Struct, frozen=True):
     on_drift: str
 
 
-def schedule(seconds: int) -> str:
+def schedule(seconds: int, manifest: Manifest | None = None) -> str:
+    if manifest is not None and not manifest.asks:
+        return "As it comes"
     return SCHEDULES.get(seconds) or f"Every {seconds:,} seconds"
 
 
@@ -95,17 +97,17 @@ def readable(
     kind = model.label if model else definition.model
     words = filter_words(definition.filter, names)
     where = f" where {words}" if words else " that matches the filter" if definition.filter else ""
-    sentence = (
-        f"{schedule(seconds)}, reads {stream} from {manifest.label} and turns each record{where} "
-        f"into a {kind} in your product."
-    )
+    reads = f"{schedule(seconds)}, reads {stream} from {manifest.label}"
+    if not manifest.asks:
+        reads = f"Takes what your system sends ({stream})"
+    sentence = f"{reads} and turns each record{where} into a {kind} in your product."
     return Readable(
         sentence,
         [line(mapping, model, names) for mapping in _ordered(definition.mappings, model)],
         words,
         definition.filter or "",
-        schedule(seconds),
-        on_drift(definition),
+        schedule(seconds, manifest),
+        on_drift(definition) if manifest.asks else "",
     )
 
 

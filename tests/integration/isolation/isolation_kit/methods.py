@@ -80,6 +80,8 @@ BESIDES = {
     "trunkline.webhooks.jobs.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.webhooks.repository.of_account": "finds tenants; the system role sees ids only",
     "trunkline.webhooks.repository.versions_of_client": "versions of a connector; the system role sees ids only",
+    "trunkline.runs.samples.Samples.*": "behind RecipePreview; its functions of the repository are attacked",
+    "trunkline.webhooks.own_systems.Streams.*": "a protocol, of which RunService is attacked",
     "trunkline.webhooks.sources.Clients.*": "a protocol, of which OAuthClients is behind ConnectionService",
     "trunkline.webhooks.sources.Sources.*": "of a delivery whose signature holds; gives nothing to its sender",
     "trunkline.work.backlog.due_by_tenant": "the dispatcher's; its role sees no content",

@@ -201,7 +201,7 @@ class World:
         endpoint, delivery = await self._webhook(tenant_id, who, text)
         event, replay = await self._inbound(tenant_id, connection, text)
         async with self.services.db.tenant(tenant_id) as session:
-            system, _ = await self.services.hooks.make_custom(session, tenant_id, text, who)
+            system, _ = await self.services.systems.make(session, tenant_id, text, who)
         user = await self.owner.fetchval(
             "SELECT user_id FROM members WHERE tenant_id = $1 LIMIT 1", tenant_id
         )
