@@ -1,13 +1,16 @@
 """What the control page and the control API can do to a simulator; both say the same sentences."""
 
 import random
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from trunkline.sdk.simulator import ObjectType, Simulator
 from trunkline.sdk.simulator_faults import FAULT_WORDS, Fault, FaultKind, FaultRefusedError
+from trunkline.sdk.simulator_hooks import Webhook
 from trunkline.sdk.simulator_oauth import OAuthClient
 from trunkline.sdk.simulator_store import UnknownObjectError
 
@@ -71,6 +74,21 @@ class Actions:
         if unknown:
             raise ControlError(f"There is no scope {', '.join(unknown)}.")
         return self._simulator.oauth.make_key(account, scopes)
+
+    def add_webhook(self, account: str, url: str, secret: str) -> str:
+        """Its id, as when somebody of the account enters an address in its settings."""
+        self._account(account)
+        if not self._simulator.takes_addresses:
+            raise ControlError("No address can be entered here by hand.")
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc or len(url) > 2000:
+            raise ControlError("Give the whole address, from http:// or https:// on.")
+        if not 8 <= len(secret) <= 200 or not secret.isascii() or not secret.isprintable():
+            raise ControlError("Give the secret as it was shown, 8 to 200 signs.")
+        book = self._simulator.webhooks
+        for one in [one for one in book.of(account) if one.url == url]:
+            book.remove(one.id)
+        made = Webhook(id=secrets.token_hex(8), account=account, url=url, secret=secret)
+        return book.add(made).id
 
     def as_before(self, account: str, object_type: str, object_id: str, name: str, text: str) -> Any:
         """What a person typed, as the kind of value that the record's field holds now."""

@@ -66,6 +66,12 @@ class KeyIn(msgspec.Struct, forbid_unknown_fields=True):
     scopes: list[str] = []
 
 
+class WebhookIn(msgspec.Struct, forbid_unknown_fields=True):
+    account: str
+    url: str
+    secret: str
+
+
 class GrantOut(msgspec.Struct):
     id: str
     client_id: str
@@ -216,9 +222,14 @@ def control_api(simulator: Simulator) -> list[HTTPRouteHandler]:
         asked = await _body(request, KeyIn)
         return {"key": actions.make_key(asked.account, asked.scopes)}
 
+    @post(f"{API}/webhooks", guards=[same_origin])
+    async def add_webhook(request: AnyRequest) -> dict[str, str]:
+        asked = await _body(request, WebhookIn)
+        return {"id": actions.add_webhook(asked.account, asked.url, asked.secret)}
+
     return [
         state, requests, ledger, create, change, archive, revoke, expire, add_fault, clear_faults,
-        change_setting, register, authorize, make_key,
+        change_setting, register, authorize, make_key, add_webhook,
     ]  # fmt: skip
 
 

@@ -159,6 +159,10 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
         key = actions.make_key(form.get("account", ""))
         return f"Copy the new key now, it is not shown again: {key}"
 
+    def add_webhook(form: Form) -> str:
+        actions.add_webhook(form.get("account", ""), form.get("url", ""), form.get("secret", ""))
+        return "From now on changes in that account are told to this address, signed with the secret."
+
     def expire(form: Form) -> str:
         count = actions.expire(form.get("grant") or None)
         return f"{count:,} access token{'' if count == 1 else 's'} expired just now; a refresh still works."
@@ -185,6 +189,7 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
         "archive_one": archive_one,
         "revoke": revoke,
         "make_key": make_key,
+        "add_webhook": add_webhook,
         "expire": expire,
         "trouble": trouble,
         "clear": clear,

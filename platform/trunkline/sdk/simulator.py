@@ -155,6 +155,11 @@ class Simulator(ABC):
         del secret, address
         return None
 
+    @property
+    def takes_addresses(self) -> bool:
+        """Whether a person of the account can enter where its webhooks go, on the control page."""
+        return False
+
     def redact(self, path: str) -> str:
         """The path as it may be shown and kept; overridden where a provider puts secrets in paths."""
         return path

@@ -36,8 +36,10 @@ from trunkline.sdk.simulator import (
 )
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_faults import RateWindow
+from trunkline.sdk.simulator_fixture_hooks import FixtureHooks
 from trunkline.sdk.simulator_fixture_writes import FixtureWrites
 from trunkline.sdk.simulator_gate import AnyRequest, Reply
+from trunkline.sdk.simulator_hooks import Address, Teller
 from trunkline.sdk.simulator_oauth import (
     OAuthClient,
     OAuthError,
@@ -45,7 +47,7 @@ from trunkline.sdk.simulator_oauth import (
     TokenExpiredError,
     TokenInvalidError,
 )
-from trunkline.sdk.simulator_store import SimulatedObject
+from trunkline.sdk.simulator_store import LedgerEntry, SimulatedObject
 from trunkline.sdk.streams import Cursor, LastId, Link, Locator, Numbered, Offset
 from trunkline.sdk.templates import holes
 
@@ -145,12 +147,27 @@ class FixtureSimulator(Simulator):
                 return str(number)
         return public_id
 
+    def teller(self, secret: str, address: Address) -> Teller | None:
+        hooks = self.manifest.webhooks
+        return None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address, _put)
+
+    @property
+    def takes_addresses(self) -> bool:
+        hooks = self.manifest.webhooks
+        return hooks is not None and hooks.owner == "connection"
+
     # -- what is there ----------------------------------------------------------------------
 
     def documents_of(self, stream: str, account: str) -> list[dict[str, Any]]:
         """The live ones, as they are read."""
         spec = self._spec(stream)
         return [self._rendered(spec, item) for item in self.store.walk(account, stream)]
+
+    def told(self, entry: LedgerEntry) -> dict[str, Any]:
+        return self._rendered(self._spec(entry.object_type), entry.after)
+
+    def spec_of(self, name: str) -> StreamSpec | None:
+        return self.manifest.stream(name)
 
     def example_of(self, stream: str) -> dict[str, Any]:
         return self._documents[stream][0]

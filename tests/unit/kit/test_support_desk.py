@@ -13,6 +13,11 @@ from trunkline.kit.grading import grade
 from trunkline.kit.package import open_package
 from trunkline.kit.scaffolding import scaffold
 from trunkline.packages.archive import pack, read
+from trunkline.sandbox.actions import Actions, ControlError
+from trunkline.sdk.signatures import resolve
+from trunkline.sdk.simulator_clock import VirtualClock
+from trunkline.webhooks.events import split
+from trunkline.webhooks.signatures import Delivery, Scheme
 
 MANIFEST = """\
 name = "harbourdesk"
@@ -149,6 +154,42 @@ async def test_it_is_gold_without_a_line_of_code(desk: Path) -> None:
         "fixtures/accounts.json",
         "fixtures/tickets.json",
     }
+
+
+async def test_what_its_simulator_tells_is_what_its_manifest_reads(desk: Path) -> None:
+    """To the address that a person of the account entered, signed; the two were written apart."""
+    package = open_package(desk)
+    hooks = package.manifest.webhooks
+    assert hooks is not None
+    simulator = package.simulator()(clients=[], now=VirtualClock())
+    actions = Actions(simulator)
+    for url, secret in (("ftp://x", "s" * 8), ("https://x.example", "short"), ("https://", "s" * 8)):
+        with pytest.raises(ControlError):
+            actions.add_webhook("500", url, secret)
+    actions.add_webhook("500", "https://old.example/hooks/x", "s" * 8)
+    actions.add_webhook("500", "https://old.example/hooks/x", "s3cret-of-ours")
+    teller = simulator.teller("", str)
+    assert teller is not None
+    (hook,) = teller.hooks("500")
+    assert teller.hooks("501") == []
+    (public,) = actions.create("500", "tickets")
+    actions.change("500", "tickets", ids=["701"])
+    actions.archive("500", "tickets", ids=["702"])
+    told = [event for entry in simulator.store.ledger for event in teller.events(entry, hook)]
+    assert [one["event"] for one in told] == ["ticket.created", "ticket.updated", "ticket.removed"]
+    assert [str(one["ticket"]["number"]) for one in told] == [public, "701", "702"]
+    assert told[1]["ticket"]["attributes"]["subject"].startswith("changed")
+    scheme, at = Scheme(resolve(hooks.signatures[0])), 1_790_000_000.0
+    for event in told:
+        body = json.dumps(teller.tried([event], 0)).encode()
+        sent = {name.lower(): value for name, value in teller.sign(hook, body, at).items()}
+        assert scheme.verify([b"s3cret-of-ours"], Delivery("POST", hook.url, sent, body), at).ok
+        (found,) = split(hooks, body)
+        kind = hooks.kind(found.type)
+        assert kind is not None
+        assert kind.deleted == (found.type == "ticket.removed")
+        assert found.occurred_at is not None
+    assert len({split(hooks, json.dumps(one).encode())[0].identity for one in told}) == 3
 
 
 @pytest.mark.parametrize(
