@@ -3,7 +3,8 @@
 from trunkline.kit.copying import Copy
 from trunkline.kit.harness import Harness
 from trunkline.kit.suite import ONE_PAGE, Bench, ExemptError, FailedError, compare, many, must, rule, truth_of
-from trunkline.sdk.manifest import StreamSpec, point
+from trunkline.recipes.document import flatten, laid_out
+from trunkline.sdk.manifest import StreamSpec
 from trunkline.sdk.simulator import Account, Simulator
 
 
@@ -59,8 +60,9 @@ async def read(bench: Bench) -> str:
         truth = truth_of(harness, account, spec)
         if truth is None or truth:
             must(copy.records, f"{spec.name}: no record came.")
-        given = [point(document, spec.values) for document in copy.documents().values()]
-        names = {name for values in given if isinstance(values, dict) for name in values}
+        # as recipes see them
+        given = [flatten(laid_out(document, spec.values)) for document in copy.documents().values()]
+        names = {name for values in given for name in values}
         missing += [f"{spec.name}.{name}" for name in spec.field_names if given and name not in names]
     must(not missing, f"no record has {', '.join(missing[:8])}.")
     return many(len(bench.manifest.streams), "stream")

@@ -5,9 +5,20 @@ from collections.abc import Mapping as Map
 from typing import Any
 
 from trunkline.recipes.definition import SourceField
+from trunkline.sdk.pointers import point
 
 LIFTED = "properties"  # HubSpot keeps an object's own fields in a map of this name
 _EXAMPLE = 80  # characters of an example that still fit beside a field's name
+
+
+def laid_out(document: dict[str, Any], values: str) -> dict[str, Any]:
+    """With the fields where `flatten` finds them. `values`: pointer to the object that they lie in, as the
+    stream's manifest has it; empty: beside each other in the document itself.
+    """
+    if values in ("", LIFTED):
+        return document
+    found = point(document, values)
+    return {**document, LIFTED: found} if isinstance(found, dict) else document
 
 
 def flatten(document: Map[str, Any]) -> dict[str, Any]:

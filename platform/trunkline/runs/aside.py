@@ -102,6 +102,7 @@ class AsideHandler:
             recipes=run.recipes,
             move=passes.move_backfill if self._kind == passes.BACKFILL else passes.move_remap,
             work=self._work,
+            values=run.spec.values,
         )
         if self._kind != passes.BACKFILL:
             writer.caution = caution(run.known_fields or {}, run.drift, [recipe for recipe, _ in run.recipes])

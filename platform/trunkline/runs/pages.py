@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.kernel import strictjson
 from trunkline.kernel.db import Database
+from trunkline.recipes.document import laid_out
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
 from trunkline.recipes.results import MapResult
@@ -76,9 +77,11 @@ class PageWriter:
         recipes: Sequence[tuple[RecipeInForce, TargetModel]],
         move: Move,
         work: WorkQueue | None = None,
+        values: str = "",
     ) -> None:
         """`move` takes the lock by which those who write a stream take turns. `work`: for hints to readers,
-        which start a little later without.
+        which start a little later without. `values`: pointer to the object that holds a record's fields
+        (`StreamSpec.values`).
         """
         self._move = move
         self._db = db
@@ -89,6 +92,7 @@ class PageWriter:
         self._place = place
         self._run_id = run_id
         self._recipes = recipes
+        self._values = values
         self.caution = Caution()
         """What the provider's changed fields make of mapping; the reader of the pages sets it."""
 
@@ -302,7 +306,7 @@ class PageWriter:
             return
         for start in range(0, len(documents), MAP_BATCH):
             ids = made.mapped[start : start + MAP_BATCH]
-            given = [document for _, document in documents[start : start + MAP_BATCH]]
+            given = [laid_out(one, self._values) for _, one in documents[start : start + MAP_BATCH]]
             for recipe, model in self._recipes:
                 results = await self._mapper.map(recipe.definition, model, given)
                 results = self.caution.judged(recipe, given, results)

@@ -13,6 +13,7 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.errors import NotFoundError
+from trunkline.recipes.document import laid_out
 from trunkline.resilience.classify import sign_in_success
 from trunkline.resilience.failures import classify, failure
 from trunkline.runs.calling import READ, Call, Calls, Limiter, OnWait, Sleep, Target, Tokens, detail_of
@@ -144,13 +145,13 @@ class ProviderClient:
         limit: int,
         fields: Sequence[str],
     ) -> list[dict[str, Any]]:
-        """Some real documents, as `list` gives them first. Raises ProviderError."""
+        """Some real documents, as `list` gives them first and recipes see them. Raises ProviderError."""
         target = await self.target(tenant_id, connection_id)
         spec = _spec(target.manifest, stream)
         asked = sorted({*spec.field_names, *fields})
         values = {"page_size": max(1, min(limit, spec.list.page_size)), "properties": asked}
         page = await self.page(target, spec, spec.list, values, interactive=True)
-        return [item.document for item in page.items[:limit]]
+        return [laid_out(item.document, spec.values) for item in page.items[:limit]]
 
     async def discover(self, tenant_id: UUID, connection_id: UUID, stream: str) -> list[Field]:
         """The account's own fields of a stream; the manifest's where the provider lists none."""

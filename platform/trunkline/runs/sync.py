@@ -90,6 +90,7 @@ class SyncHandler:
                 recipes=begun.recipes,
                 move=writes.move,
                 work=self._work,
+                values=begun.spec.values,
             )
             target = Target(place.tenant_id, place.connection_id, begun.manifest)
             if not await carry_out(lease, begun, writer):

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from trunkline.kernel.db import Database
+from trunkline.recipes.document import laid_out
 from trunkline.resilience.failures import failure
 from trunkline.runs import passes, standing
 from trunkline.runs.attempt import Attempt
@@ -50,7 +51,7 @@ class FieldWatch:
         held, run = self._run.known_fields, self._run
         if held is None or run.spec.discovery is None:
             return
-        documents = [item.document for item in page.items]
+        documents = [laid_out(item.document, run.spec.values) for item in page.items]
         found = evidence(held, run.checkpoint.fields, run.used, documents) - self._vouched
         if found:
             await self._look()

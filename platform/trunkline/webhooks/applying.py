@@ -172,6 +172,7 @@ class Applier:
             recipes=begun.recipes,
             move=repository.move,
             work=self._work,
+            values=begun.spec.values,
         )
         writer.caution = caution(begun.known, begun.drift, [recipe for recipe, _ in begun.recipes])
         return writer

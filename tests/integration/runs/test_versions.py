@@ -1,4 +1,4 @@
-"""A connection that speaks another version of its connector than the one that its streams were read with."""
+"""What a connector's manifest says of its streams, and another version of it: the engine does as it says."""
 
 from typing import Any
 
@@ -43,3 +43,43 @@ async def test_a_stream_that_the_version_lacks_rests_with_a_cause_and_loses_noth
     assert (run.state, run.unchanged) == ("succeeded", len(held))
     assert await northwind.positions() == changes
     await northwind.stands()
+
+
+async def test_fields_are_read_where_the_manifest_says_that_they_lie(
+    northwind: Any, monkeypatch: Any
+) -> None:
+    """HubSpot's documents, with their properties somewhere else: the same entities come of them."""
+    expected = await northwind.recipe()
+    await northwind.work()
+    entities = await northwind.entities(expected)
+    assert any(one["email"] for one in entities.values())
+    manifest = northwind.rig.manifest
+    streams = tuple(
+        msgspec.structs.replace(one, values="inner.attributes") if one.name == "contacts" else one
+        for one in manifest.streams
+    )
+    moved = Connectors([msgspec.structs.replace(manifest, streams=streams)])
+    monkeypatch.setattr(northwind.rig.connectors, "_manifests", moved._manifests)
+    page_of = northwind.rig.provider.page
+
+    async def elsewhere(*given: Any, **named: Any) -> Any:
+        page = await page_of(*given, **named)
+        items = []
+        for item in page.items:
+            document = {name: value for name, value in item.document.items() if name != "properties"}
+            document["inner"] = {"attributes": item.document["properties"]}
+            items.append(msgspec.structs.replace(item, document=document))
+        return msgspec.structs.replace(page, items=items)
+
+    monkeypatch.setattr(northwind.rig.provider, "page", elsewhere)
+    async with northwind.rig.db.tenant(northwind.tenant_id) as session:
+        place = northwind.tenant_id, northwind.connection_id
+        await northwind.rig.runs.begin_anew(session, *place, {"contacts"})
+        await northwind.rig.runs.start_streams(session, *place, "reconnect")
+    await northwind.work()
+    (run, *_) = await northwind.all_runs()
+    assert (run.state, run.updated) == ("succeeded", len(entities))
+    assert run.changes == 0
+    assert await northwind.entities(expected) == entities
+    sampled = await northwind.rig.provider.sample(*place, "contacts", 2, ["email"])
+    assert all(one["properties"]["email"] for one in sampled)
