@@ -89,6 +89,7 @@ class Customers:
         self._accounts = accounts
         self._note = note
         self._receiver = receiver
+        self._endpoints: dict[UUID, UUID] = {}
         self._provider = httpx2.AsyncClient(base_url=settings.sandbox_url, timeout=30, trust_env=False)
         self.all: list[Customer] = []
         self.key = ""
@@ -160,8 +161,19 @@ class Customers:
         path = f"/receiver/{name}"
         data = EndpointIn(url=f"{self._receiver}{path}", **given)
         async with self.services.db.tenant(owner) as session:
-            _, secret = await self.services.deliveries.create(session, owner, principal, data)
+            view, secret = await self.services.deliveries.create(session, owner, principal, data)
+        self._endpoints[owner] = view.id
         await self.control("expect", path=path, secret=secret)
+
+    async def send_tests(self) -> None:
+        """Everybody presses the button that sends a test event."""
+        for customer in self.all:
+            tenant_id = customer.tenant_id
+            with contextlib.suppress(*DATABASE_AWAY, TimeoutError):
+                async with self.services.db.tenant(tenant_id) as session:
+                    await self.services.deliveries.test(
+                        session, tenant_id, self._endpoints[tenant_id], customer.person
+                    )
 
     async def be_told(self, web: str, **given: Any) -> None:
         """The provider tells of its edits from now on. `web`: origin of the web process. `given`: see `Postman.aim`."""

@@ -205,6 +205,7 @@ class BadDays:
             "rate": self._rate,
             "truth": self._truth,
             "touch": self._touch,
+            "edit": self._edit,
             "jump": self._clock.jump,
             "traffic": lambda: self._traffic,
             "ledger": self._ledger,
@@ -257,6 +258,11 @@ class BadDays:
         for item in list(store.walk(account, kind)):
             store.update(account, kind, item.id, {MARK[kind]: mark(account, len(store.ledger) + 1)})
         return len(store.ledger)
+
+    def _edit(self, times: int) -> int:
+        for _ in range(times):
+            self._editor.once()
+        return len(self._sim.store.ledger)
 
     def _ledger(self) -> Any:
         """(number, seconds since 1970 by this machine's clock, account, kind, record, change)."""

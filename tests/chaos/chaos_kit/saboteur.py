@@ -17,6 +17,7 @@ from chaos_kit.plan import Fault
 from chaos_kit.proxy import Mode, Proxies
 from chaos_kit.recorder import Recorder
 from chaos_kit.servers import Disk, Servers
+from chaos_kit.traps import AFTER_SENDING
 
 from trunkline.work.errors import DATABASE_AWAY
 
@@ -25,6 +26,7 @@ STRIKE_SECONDS = 1.5
 TERM_SECONDS = 15.0
 TRAP_SECONDS = 5.0
 """How long a process has to come by the place at which it is to die; then it is killed where it stands."""
+EDITS = 20
 PROXIED = frozenset({"valkey", "postgres", "provider", "receiver"})
 _MODES: dict[str, Mode] = {"slow": "slow", "refuses": "refuse", "half open": "hold"}
 
@@ -140,6 +142,11 @@ class Saboteur:
         pid, child = member.pid, member.child
         trap = self._crew.trap(fault.place, point)
         trap.touch()
+        # so that every worker has something to come by with
+        if point == AFTER_SENDING:
+            await self._customers.send_tests()
+        else:
+            await self._customers.control("edit", times=EDITS)
         deadline = time.monotonic() + TRAP_SECONDS
         while child is not None and child.status is None:
             if time.monotonic() > deadline:
