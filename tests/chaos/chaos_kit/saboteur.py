@@ -27,6 +27,8 @@ TERM_SECONDS = 15.0
 TRAP_SECONDS = 5.0
 """How long a process has to come by the place at which it is to die; then it is killed where it stands."""
 EDITS = 20
+AIM_SECONDS = 60.0
+"""How long a worker that works is waited for; then the fault is noted as not struck, and the plan goes on."""
 PROXIED = frozenset({"valkey", "postgres", "provider", "receiver"})
 _MODES: dict[str, Mode] = {"slow": "slow", "refuses": "refuse", "half open": "hold"}
 
@@ -170,7 +172,7 @@ class Saboteur:
 
         With none left nothing could resume, and how long that takes would tell of starting processes.
         """
-        async with self._aiming:
+        async with self._aiming, asyncio.timeout(AIM_SECONDS):
             while True:
                 member = await self._alive(name)
                 held = await self._held(member) if await self._works(member) else []
