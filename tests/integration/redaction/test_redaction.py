@@ -356,6 +356,7 @@ async def valkey(url: str) -> str:
         "set": lambda client, key: client.smembers(key),
         "zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
         "stream": lambda client, key: client.xrange(key),
+        "none": lambda client, key: client.get(key),  # it ended meanwhile
     }
     async with Redis.from_url(url) as client:
         keys = [key async for key in client.scan_iter()]

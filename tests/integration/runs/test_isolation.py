@@ -32,6 +32,7 @@ async def test_a_foreign_session_reads_nothing(harbor: Any) -> None:
         "model": "contact",
         "after": 0,
         "up_to": 1000,
+        "limit": 10,
     }
     stranger = uuid4()
     assert len(READS) > 10
