@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from trunkline.readers import repository as readers
 from trunkline.reviews import repository as reviews
 from trunkline.services import Services, build_services
 from trunkline.vault.sealed import place
+from trunkline.webhooks import own_systems
 from trunkline.webhooks.models import InboundAttempt, InboundEvent, Replay
 from trunkline.work.models import Work
 from trunkline_tenants.directory import Directory
@@ -200,8 +202,10 @@ class World:
             )
         endpoint, delivery = await self._webhook(tenant_id, who, text)
         event, replay = await self._inbound(tenant_id, connection, text)
-        async with self.services.db.tenant(tenant_id) as session:
-            system, _ = await self.services.systems.make(session, tenant_id, text, who)
+        # the attack makes more than a customer may
+        with patch.object(own_systems, "MOST", 1_000_000):
+            async with self.services.db.tenant(tenant_id) as session:
+                system, _ = await self.services.systems.make(session, tenant_id, text, who)
         user = await self.owner.fetchval(
             "SELECT user_id FROM members WHERE tenant_id = $1 LIMIT 1", tenant_id
         )
