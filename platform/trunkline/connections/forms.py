@@ -16,8 +16,9 @@ from trunkline.connections import repository
 from trunkline.connections.clients import OAuthClients, no_client
 from trunkline.connections.cookies import digest, nonce_of
 from trunkline.connections.errors import FlowRefusedError, GrantRevokedError, ProviderFailedError
-from trunkline.connections.flow import UNKNOWN, AuthorizationFlow, NotKeptError
+from trunkline.connections.flow import UNKNOWN, AuthorizationFlow
 from trunkline.connections.inputs import Typed, check
+from trunkline.connections.keeping import GrantKeeper, NotKeptError
 from trunkline.connections.models import Authorization, Connection
 from trunkline.connections.provider import ProviderOAuth
 from trunkline.connections.schemas import Account, Finished, FormView, Purpose, Tokens, Via
@@ -56,6 +57,7 @@ class FormFlow:
         clients: OAuthClients,
         provider: ProviderOAuth,
         flow: AuthorizationFlow,
+        keeper: GrantKeeper,
     ) -> None:
         self._settings = settings
         self._db = db
@@ -64,6 +66,7 @@ class FormFlow:
         self._clients = clients
         self._provider = provider
         self._flow = flow
+        self._keeper = keeper
         self._tries: OrderedDict[bytes, int] = OrderedDict()
 
     async def view(
@@ -121,7 +124,7 @@ class FormFlow:
         try:
             client = no_client(used.tenant_id, connector)
             values |= tokens.values
-            return await self._flow.keep(
+            return await self._keeper.keep(
                 used, opened.manifest, way, client, tokens, account, values, opened.nonce
             )
         except NotKeptError as error:

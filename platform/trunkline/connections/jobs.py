@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.access import repository as connect_sessions
 from trunkline.connections import journal, repository
-from trunkline.connections.flow import EXPIRE_PENDING
+from trunkline.connections.keeping import EXPIRE_PENDING
 from trunkline.connections.models import Connection
 from trunkline.connections.service import CONFIRM_SECONDS, ConnectionService
 from trunkline.kernel.clock import now

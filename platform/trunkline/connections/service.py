@@ -12,8 +12,9 @@ from trunkline.access.tickets import CODE, read_ticket
 from trunkline.connections import journal, repository
 from trunkline.connections.clients import OAuthClients
 from trunkline.connections.events import ConnectionEvents, NoEvents
-from trunkline.connections.flow import CONFIRM_SECONDS, EXPIRE_PENDING, AuthorizationFlow
+from trunkline.connections.flow import AuthorizationFlow
 from trunkline.connections.forms import FormFlow
+from trunkline.connections.keeping import CONFIRM_SECONDS, EXPIRE_PENDING, GrantKeeper
 from trunkline.connections.models import Connection, UnconfirmedCredential
 from trunkline.connections.provider import ProviderOAuth
 from trunkline.connections.schemas import AccessToken, Begun, Finished, FormView, OwnClient, Via
@@ -62,6 +63,7 @@ class ConnectionService:
         self._tokens = TokenKeeper(db, connectors, vault, self._clients, provider)
         self._work = work
         self._unconfirmed = Unconfirmed(db, connectors, vault, self._clients, provider, self._tokens)
+        self._keeper = GrantKeeper(db, self._tokens, self._unconfirmed, work, self._events)
         self._flow = AuthorizationFlow(
             settings,
             db,
@@ -69,13 +71,13 @@ class ConnectionService:
             vault,
             self._clients,
             provider,
-            self._tokens,
-            self._unconfirmed,
+            self._keeper,
             endpoints,
             work,
-            self._events,
         )
-        self._forms = FormFlow(settings, db, connectors, vault, self._clients, provider, self._flow)
+        self._forms = FormFlow(
+            settings, db, connectors, vault, self._clients, provider, self._flow, self._keeper
+        )
 
     async def close(self) -> None:
         """Lets refreshes under way end; before egress and database are closed."""
@@ -208,10 +210,10 @@ class ConnectionService:
         if found and connection is not None and connection.state == "pending":
             manifest = await self._connectors.find(connection.spoken)
             suggested = [key for key in found.recipes if manifest.recipe(key) is not None]
-            await self._flow.activate(session, connection, suggested, principal)
+            await self._keeper.activate(session, connection, suggested, principal)
             return connection
         if found and connection is not None and await self._unconfirmed.adopt(session, connection, found.id):
-            await self._flow.restore(session, connection, principal)
+            await self._keeper.restore(session, connection, principal)
             await self._work.cancel(session, tenant_id, EXPIRE_PENDING, str(connection.id))
             return connection
         raise BadInputError(

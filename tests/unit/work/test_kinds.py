@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import trunkline
-from trunkline.connections.flow import EXPIRE_PENDING
+from trunkline.connections.keeping import EXPIRE_PENDING
 from trunkline.kernel.settings import Settings
 from trunkline.main import connectors
 from trunkline.services import build_services

@@ -60,6 +60,7 @@ BESIDES = {
     "trunkline.connections.repository.grant_is_shared": "one bit, across tenants by design",
     "trunkline.connections.clients.OAuthClients.*": "behind ConnectionService; test_attacks.py has it",
     "trunkline.connections.flow.AuthorizationFlow.*": "behind ConnectionService",
+    "trunkline.connections.keeping.GrantKeeper.*": "behind ConnectionService",
     "trunkline.connections.tokens.TokenKeeper.*": "behind ConnectionService",
     "trunkline.connections.unconfirmed.Unconfirmed.*": "given a connection that its caller found in scope",
     "trunkline.deliveries.across.sent_to": "deliveries to an endpoint of the installation, in the console's role",
