@@ -10,7 +10,7 @@ real account.
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -20,10 +20,9 @@ from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from trunkline.runs.moments import parse_moment
 from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
 from trunkline.sdk.fixture_files import FixtureError, accounts, documents
-from trunkline.sdk.manifest import Deletions, Field, Incremental, Manifest, Read, StreamSpec, point
+from trunkline.sdk.manifest import Deletions, Incremental, Manifest, Read, StreamSpec, point
 from trunkline.sdk.simulator import (
     Account,
     ObjectType,
@@ -36,6 +35,17 @@ from trunkline.sdk.simulator import (
 )
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_faults import RateWindow
+from trunkline.sdk.simulator_fixture_forms import (
+    like,
+    listed_fields,
+    matched,
+    moment,
+    path_of,
+    pattern,
+    put,
+    recognised,
+    since_of,
+)
 from trunkline.sdk.simulator_fixture_hooks import FixtureHooks
 from trunkline.sdk.simulator_fixture_writes import FixtureWrites
 from trunkline.sdk.simulator_gate import AnyRequest, Reply
@@ -76,10 +86,10 @@ class FixtureSimulator(Simulator):
             ObjectType(spec.name, spec.label.lower(), spec.label) for spec in manifest.streams
         )
         way = manifest.auth
-        self.authorize_path = _path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
+        self.authorize_path = path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
         self._accounts = accounts(folder)
         self._documents = {spec.name: documents(folder, spec) for spec in manifest.streams}
-        self._writes = FixtureWrites(self, _recognised, _matched, _put)
+        self._writes = FixtureWrites(self, recognised, matched, put)
         super().__init__(clients=clients, seed=seed, now=now)
         rate = min(manifest.rates, key=lambda one: one.seconds, default=None)
         self.window = RateWindow(now, rate.requests if rate else 10**6, rate.seconds if rate else 1)
@@ -107,7 +117,7 @@ class FixtureSimulator(Simulator):
         @route(_ANY, http_method=methods, status_code=200)
         async def anything(request: AnyRequest, rest: FromPath[str]) -> Response[Any]:
             way = self.manifest.auth
-            if isinstance(way, OAuth2) and rest == _path_of(way.token_url):
+            if isinstance(way, OAuth2) and rest == path_of(way.token_url):
                 return await self._tokens(request)
             account = self._authorised(request)
             self._limited(account)
@@ -149,7 +159,7 @@ class FixtureSimulator(Simulator):
 
     def teller(self, secret: str, address: Address) -> Teller | None:
         hooks = self.manifest.webhooks
-        return None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address, _put)
+        return None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address, put)
 
     @property
     def takes_addresses(self) -> bool:
@@ -206,11 +216,11 @@ class FixtureSimulator(Simulator):
 
     def _rendered(self, spec: StreamSpec, item: SimulatedObject) -> dict[str, Any]:
         made = copy.deepcopy(item.values)
-        _put(made, spec.id, _like(point(made, spec.id), self.public_id(spec.name, item.id)))
+        put(made, spec.id, like(point(made, spec.id), self.public_id(spec.name, item.id)))
         if spec.modified:
-            _put(made, spec.modified, _moment(point(made, spec.modified), item.updated_at))
+            put(made, spec.modified, moment(point(made, spec.modified), item.updated_at))
         if spec.deleted is not None and item.archived_at is not None:
-            _put(made, spec.deleted.pointer, spec.deleted.equals[0])
+            put(made, spec.deleted.pointer, spec.deleted.equals[0])
         return made
 
     # -- who asks ---------------------------------------------------------------------------
@@ -231,7 +241,7 @@ class FixtureSimulator(Simulator):
         if isinstance(way, OAuth2):
             for name, pointer in way.keep.items():
                 whole = self.manifest.base_url == f"{{{name}}}"
-                _put(body, pointer, f"https://{host}" if whole else host.partition(".")[0])
+                put(body, pointer, f"https://{host}" if whole else host.partition(".")[0])
         return Response(body)
 
     def _authorised(self, request: AnyRequest) -> str:
@@ -245,12 +255,12 @@ class FixtureSimulator(Simulator):
         for way in self.manifest.ways:
             if isinstance(way, Basic):
                 for template, sent in zip((way.username, way.password), basic(request), strict=True):
-                    found = re.fullmatch(_pattern(template), sent)
+                    found = re.fullmatch(pattern(template), sent)
                     if found and found.groupdict():
                         return str(next(iter(found.groupdict().values())))
             elif isinstance(way, ApiKey):
                 for name, template in way.headers.items():
-                    found = re.fullmatch(_pattern(template), request.headers.get(name, ""))
+                    found = re.fullmatch(pattern(template), request.headers.get(name, ""))
                     if found and found.groupdict():
                         return str(next(iter(found.groupdict().values())))
         return bearer(request)
@@ -268,7 +278,7 @@ class FixtureSimulator(Simulator):
             return Response(self._about(account))
         for spec in manifest.streams:
             if spec.discovery is not None and path == self._filled(spec.discovery.path):
-                return Response(_listed_fields(spec))
+                return Response(listed_fields(spec))
         body: Any = None
         if request.method != "GET":
             body = msgspec.json.decode(await request.body() or b"null")
@@ -292,7 +302,7 @@ class FixtureSimulator(Simulator):
             (self.manifest.account.label, known.name),
         ):
             if not pointer.startswith("{") and point(made, pointer) is None:
-                _put(made, pointer, value)
+                put(made, pointer, value)
         return made
 
     def _asked(
@@ -303,11 +313,11 @@ class FixtureSimulator(Simulator):
         query = dict(request.query_params)
         for spec in self.manifest.streams:
             for read in (*spec.lists, *spec.incrementals, *spec.deletions):
-                given = _recognised(self._filled(read.path), path)
+                given = recognised(self._filled(read.path), path)
                 if given is None or read.method != request.method:
                     continue
-                said = _matched({**read.query, **read.first}, query)
-                more = {} if read.body is None else _matched(read.body, body)
+                said = matched({**read.query, **read.first}, query)
+                more = {} if read.body is None else matched(read.body, body)
                 if said is None or more is None:
                     continue
                 given |= {name: str(value) for name, value in {**said, **more}.items()}
@@ -332,9 +342,9 @@ class FixtureSimulator(Simulator):
         following = start + size if start + size < len(entries) else None
         body: Any = {}
         if read.records:
-            _put(body, read.records, page)
+            put(body, read.records, page)
             if read.total:
-                _put(body, read.total, len(entries))
+                put(body, read.total, len(entries))
             self._turn(body, request, path, read, start, size, len(entries), following)
         else:
             body = page
@@ -355,7 +365,7 @@ class FixtureSimulator(Simulator):
         elif spec.deleted is not None:
             archived = None
         items = list(self.store.walk(account, spec.name, archived=archived))
-        since = _since(given)
+        since = since_of(given)
         if since is not None:
             items = [one for one in items if (one.archived_at or one.updated_at) >= since]
         if isinstance(read, Incremental):
@@ -364,11 +374,11 @@ class FixtureSimulator(Simulator):
         if isinstance(read, Deletions):
             for entry, item in zip(entries, items, strict=True):
                 if read.at:
-                    _put(entry, read.at, _moment(None, item.archived_at or item.updated_at))
+                    put(entry, read.at, moment(None, item.archived_at or item.updated_at))
                 if read.id:
-                    _put(entry, read.id, self.public_id(spec.name, item.id))
+                    put(entry, read.id, self.public_id(spec.name, item.id))
                 if read.when:
-                    _put(entry, read.when.pointer, read.when.equals[0])
+                    put(entry, read.when.pointer, read.when.equals[0])
         return entries
 
     @staticmethod
@@ -402,107 +412,18 @@ class FixtureSimulator(Simulator):
         if isinstance(by, Cursor):
             mark = str(min(start + size, total)) if isinstance(read, Incremental) and read.bookmark else None
             if more or mark:
-                _put(body, by.next, str(following) if more else mark)
+                put(body, by.next, str(following) if more else mark)
             if by.end:
-                _put(body, by.end, not more)
+                put(body, by.end, not more)
         elif isinstance(by, Link) and by.next is not None:
-            _put(body, by.next, self._address(request, path, following) if following is not None else None)
+            put(body, by.next, self._address(request, path, following) if following is not None else None)
         elif isinstance(by, Offset) and by.next is not None and more:
-            _put(body, by.next, following)
+            put(body, by.next, following)
         elif isinstance(by, Numbered) and by.pages is not None:
-            _put(body, by.pages, -(-total // size))
+            put(body, by.pages, -(-total // size))
         pointer = getattr(by, "more", None)
         if pointer:
-            _put(body, pointer, more)
+            put(body, pointer, more)
 
     def _address(self, request: AnyRequest, path: str, at: int) -> str:
         return f"{path}?{urlencode([*query_without(request, '_at'), ('_at', str(at))])}"
-
-
-def _listed_fields(spec: StreamSpec) -> dict[str, Any]:
-    discovery = spec.discovery
-    assert discovery is not None
-    words = {meaning: word for word, meaning in discovery.types.items()}
-
-    def entry(field: Field) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        _put(made, discovery.name, field.name)
-        _put(made, discovery.label, field.label)
-        _put(made, discovery.type, words.get(field.type, field.type))
-        return made
-
-    made: dict[str, Any] = {}
-    _put(made, discovery.records, [entry(field) for field in spec.fields])
-    return made
-
-
-def _path_of(url: str) -> str:
-    return "/" + url.partition("://")[2].partition("/")[2]
-
-
-def _put(document: dict[str, Any], pointer: str, value: Any) -> None:
-    *parents, last = pointer.split(".")
-    for part in parents:
-        below = document.get(part)
-        if not isinstance(below, dict):
-            below = document[part] = {}
-        document = below
-    document[last] = value
-
-
-def _like(before: Any, text: str) -> Any:
-    return int(text) if isinstance(before, int) and text.isdecimal() else text
-
-
-def _moment(before: Any, at: datetime) -> Any:
-    """In the form that the captured document has it in."""
-    if isinstance(before, int):
-        return int(at.timestamp() * 1000) if before > 10**11 else int(at.timestamp())
-    if isinstance(before, str) and before.isdecimal():
-        return str(_moment(int(before), at))
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _since(given: Mapping[str, str]) -> datetime | None:
-    for name in ("since_iso", "since_ms", "since_s", "since_date"):
-        if name in given:
-            return parse_moment(given[name])
-    return None
-
-
-def _pattern(template: str) -> str:
-    parts = re.split(r"\{([a-z][a-z0-9_]*)\}", template)
-    return "".join(f"(?P<{part}>.*)" if number % 2 else re.escape(part) for number, part in enumerate(parts))
-
-
-def _recognised(template: str, path: str) -> dict[str, str] | None:
-    found = re.fullmatch(_pattern(template), path)
-    return None if found is None else found.groupdict()
-
-
-def _matched(template: Any, given: Any) -> dict[str, Any] | None:
-    """What the holes of a template hold in a request; None: it is no request of this template."""
-    if isinstance(template, str):
-        if given is None:
-            return {} if holes(template) else None
-        if not holes(template):
-            return {} if str(given) == template else None
-        if isinstance(given, list):
-            return {}
-        found = re.fullmatch(_pattern(template), str(given), re.DOTALL)
-        return None if found is None else found.groupdict()
-    if isinstance(template, Mapping):
-        if not isinstance(given, Mapping):
-            return {} if given is None and holes(template) else None
-        made: dict[str, Any] = {}
-        for name, part in template.items():
-            said = _matched(part, given.get(name))
-            if said is None:
-                return None
-            made |= said
-        return made
-    if isinstance(template, list):
-        if not isinstance(given, list) or len(given) != len(template):
-            return None
-        return _matched(dict(enumerate(template)), dict(enumerate(given)))
-    return {} if template == given or str(template).lower() == str(given).lower() else None
