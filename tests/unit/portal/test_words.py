@@ -13,7 +13,7 @@ from trunkline.audit.repository import Entry
 from trunkline.health.assessment import LEVELS, Health
 from trunkline.resilience.failures import failures
 from trunkline.runs.schemas import ChangeView, RunView, StreamView
-from trunkline_ui.portal import words
+from trunkline_ui.portal import changed, deeds, words
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ID = UUID(int=5)
@@ -156,7 +156,7 @@ def test_every_health_has_a_tone(level: Any, action: Any) -> None:
     ],
 )
 def test_headlines(data: dict[str, Any], expected: tuple[str, str]) -> None:
-    assert words.headline(data) == expected
+    assert changed.headline(data) == expected
 
 
 JSON = st.recursive(
@@ -169,7 +169,7 @@ DATA = st.dictionaries(st.sampled_from("abcdef"), JSON, max_size=6)
 
 @given(DATA, DATA)
 def test_differences_are_exactly_what_differs(before: dict[str, Any], after: dict[str, Any]) -> None:
-    found = {row.field: row for row in words.differences(before, after)}
+    found = {row.field: row for row in changed.differences(before, after)}
     for name in {*before, *after}:
         assert (name in found) == (before.get(name) != after.get(name))
     for name, row in found.items():
@@ -178,7 +178,7 @@ def test_differences_are_exactly_what_differs(before: dict[str, Any], after: dic
         assert row.change == (
             "added" if row.before is None else "removed" if row.after is None else "changed"
         )
-    assert words.differences(after, after) == []
+    assert changed.differences(after, after) == []
 
 
 def change(position: int, operation: Any, data: dict[str, Any]) -> ChangeView:
@@ -195,10 +195,10 @@ def test_each_change_is_held_against_the_one_before() -> None:
         change(2, "updated", {"a": 1, "b": 1}),
         change(1, "created", {"a": 1}),
     ]
-    steps = words.change_steps(history, 3)
+    steps = changed.change_steps(history, 3)
     assert [step.title for step in steps] == ["Deleted", "Changed", "Changed"]
     assert [[row.field for row in step.differences] for step in steps] == [[], ["a"], ["b"]]
-    (created,) = words.change_steps(history[3:], 3)
+    (created,) = changed.change_steps(history[3:], 3)
     assert [row.change for row in created.differences] == ["added"]
 
 
@@ -209,15 +209,15 @@ def test_deeds_read_as_sentences_and_never_fail() -> None:
         )
         return msgspec.structs.replace(base, **values)
 
-    assert words.deed(entry("connection.paused"), "HubSpot", "/x").title == "Ada Byron paused “HubSpot”"
-    assert words.deed(entry("connection.paused", "staff"), "HubSpot", "").title.startswith(
+    assert deeds.deed(entry("connection.paused"), "HubSpot", "/x").title == "Ada Byron paused “HubSpot”"
+    assert deeds.deed(entry("connection.paused", "staff"), "HubSpot", "").title.startswith(
         "Support (Ada Byron)"
     )
-    assert "a connection" in words.deed(entry("connection.paused"), "", "").title
-    assert "{target}" not in words.deed(entry("thing.never_seen"), "{target} {0}", "").title.replace(
+    assert "a connection" in deeds.deed(entry("connection.paused"), "", "").title
+    assert "{target}" not in deeds.deed(entry("thing.never_seen"), "{target} {0}", "").title.replace(
         "“{target} {0}”", ""
     )
-    renamed = words.deed(
+    renamed = deeds.deed(
         entry("connection.renamed", before={"name": "A"}, after={"name": "B"}, reason="tidy"), "B", ""
     )
     assert renamed.text == "Name: A → B. Reason: tidy"

@@ -27,8 +27,9 @@ from trunkline_tenants.permissions import can
 from trunkline_ui import audit_log
 from trunkline_ui.audit_log import Question
 from trunkline_ui.console.common import frame
+from trunkline_ui.portal.changed import Difference
 from trunkline_ui.portal.common import AnyRequest, address, asked, see_other
-from trunkline_ui.portal.words import Difference, changes
+from trunkline_ui.portal.deeds import changes
 from trunkline_ui.rendering import Page, page
 
 HOME = "/console/audit"

@@ -23,7 +23,7 @@ from trunkline_tenants.permissions import can
 from trunkline_ui import audit_log
 from trunkline_ui.audit_log import Question
 from trunkline_ui.portal.common import AnyRequest, address, asked, frame, see_other
-from trunkline_ui.portal.words import deed
+from trunkline_ui.portal.deeds import deed
 from trunkline_ui.rendering import Page, page
 
 HOME = "/portal/activity"

@@ -12,6 +12,7 @@ from trunkline.runs import repository
 from trunkline.runs.schemas import EntityView, RecordRow
 from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.changed import headline
 from trunkline_ui.portal.common import (
     AnyRequest,
     address,
@@ -21,7 +22,6 @@ from trunkline_ui.portal.common import (
     record_address,
     stream_labels,
 )
-from trunkline_ui.portal.words import headline
 
 SHOWN = 25
 

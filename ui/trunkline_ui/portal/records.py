@@ -19,6 +19,7 @@ from trunkline.runs import repository
 from trunkline.runs.schemas import EntityView
 from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.changed import ChangeStep, change_steps, headline
 from trunkline_ui.portal.common import (
     AnyRequest,
     asked,
@@ -30,7 +31,6 @@ from trunkline_ui.portal.common import (
     usable,
 )
 from trunkline_ui.portal.record_lists import of_model, of_source
-from trunkline_ui.portal.words import ChangeStep, change_steps, headline
 from trunkline_ui.rendering import Page, page
 
 CHANGES_SHOWN = 20

@@ -18,6 +18,7 @@ from trunkline.reviews.schemas import REASON_LENGTH, ReviewView
 from trunkline.reviews.service import ReviewService
 from trunkline.runs import repository as runs_repository
 from trunkline.sdk.registry import Connectors
+from trunkline_ui.portal.changed import headline
 from trunkline_ui.portal.common import (
     AnyRequest,
     address,
@@ -30,7 +31,6 @@ from trunkline_ui.portal.common import (
     record_address,
     stream_labels,
 )
-from trunkline_ui.portal.words import headline
 from trunkline_ui.rendering import Page, page
 
 SHOWN = 25
