@@ -7,12 +7,11 @@ that the provider may have written: what then happens is what the action's manif
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 import msgspec
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.actions import repository
 from trunkline.actions.repository import Held
@@ -25,6 +24,7 @@ from trunkline.kernel.db import Database
 from trunkline.resilience.backoff import full_jitter
 from trunkline.resilience.failures import failure
 from trunkline.runs.errors import ProviderError
+from trunkline.runs.grants import Grants
 from trunkline.runs.provider import ProviderClient
 from trunkline.sdk.actions import Action
 from trunkline.vault.sealed import place
@@ -52,14 +52,6 @@ class Step(msgspec.Struct, frozen=True):
 
     values: dict[str, Any]
     due_at: datetime | None = None
-
-
-class Grants(Protocol):
-    """`trunkline.connections`."""
-
-    async def require_reconnect(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str
-    ) -> None: ...
 
 
 class Runner:

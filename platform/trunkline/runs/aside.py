@@ -23,11 +23,12 @@ from trunkline.runs.checkpoint import Checkpoint, Settled, anew
 from trunkline.runs.drift import caution
 from trunkline.runs.errors import ProviderError, RecipesChangedError, RunStoppedError
 from trunkline.runs.fetching import Fetcher, fetching
+from trunkline.runs.grants import Grants
 from trunkline.runs.pages import PageWriter
 from trunkline.runs.provider import ProviderClient, Target
 from trunkline.runs.reading import EMPTY_TRIES, map_on, read_on
 from trunkline.runs.starting_aside import start_aside
-from trunkline.runs.sync import MAX_TRIES, Grants, next_try
+from trunkline.runs.sync import MAX_TRIES, next_try
 from trunkline.runs.trouble import understood
 from trunkline.runs.watching import FieldWatch
 from trunkline.runs.writes import Place

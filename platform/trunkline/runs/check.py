@@ -11,8 +11,8 @@ from trunkline.kernel.db import Database
 from trunkline.kernel.errors import NotFoundError
 from trunkline.resilience.backoff import full_jitter
 from trunkline.runs.errors import ProviderError
+from trunkline.runs.grants import Grants
 from trunkline.runs.provider import ProviderClient
-from trunkline.runs.sync import Grants
 from trunkline.sdk.own import CUSTOM
 from trunkline.work.lease import Done, Lease, Outcome, Retry
 

@@ -8,9 +8,10 @@ from trunkline.recipes.mapper import RecipeMapper
 from trunkline.runs.aside import AsideHandler
 from trunkline.runs.asking import CHECK, SYNC
 from trunkline.runs.check import CheckHandler
+from trunkline.runs.grants import Grants
 from trunkline.runs.passes import BACKFILL, REMAP, RETRY
 from trunkline.runs.provider import ProviderClient
-from trunkline.runs.sync import Grants, SyncHandler
+from trunkline.runs.sync import SyncHandler
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.lease import Handler

@@ -2,7 +2,7 @@
 
 import functools
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,7 @@ from trunkline.runs.attempt import Attempt
 from trunkline.runs.checkpoint import Checkpoint, Settled, anew, watermark_of
 from trunkline.runs.errors import ProviderError, RecipesChangedError, RunStoppedError
 from trunkline.runs.fetching import Fetcher, fetching
+from trunkline.runs.grants import Grants
 from trunkline.runs.pages import PageWriter
 from trunkline.runs.provider import ProviderClient, Target
 from trunkline.runs.reading import EMPTY_TRIES, carry_out, read_on
@@ -36,14 +37,6 @@ MAX_TRIES: Final = 8
 RETRY_BASE: Final = 2.0
 RETRY_CAP: Final = 300.0
 WAIT_CAP: Final = 900.0
-
-
-class Grants(Protocol):
-    """`trunkline.connections`."""
-
-    async def require_reconnect(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str
-    ) -> None: ...
 
 
 class SyncHandler:

@@ -7,7 +7,7 @@ up, with the pauses of the failure table. One that lies in an event itself sets 
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ from trunkline.health.issues import open_issue
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.resilience.backoff import full_jitter
 from trunkline.runs.errors import OvertakenError, ProviderError, RecipesChangedError, RunStoppedError
+from trunkline.runs.grants import Grants
 from trunkline.runs.trouble import understood
 from trunkline.runs.writes import Place
 from trunkline.sdk.contracts import Contract
@@ -53,14 +54,6 @@ ITS_OWN: Final = frozenset({"internal_error", "unclassified", "malformed_answer"
 """Causes that may lie in one event, though they are tried again."""
 
 log = structlog.get_logger(__name__)
-
-
-class Grants(Protocol):
-    """`trunkline.connections`."""
-
-    async def require_reconnect(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str
-    ) -> None: ...
 
 
 class HookHandler:

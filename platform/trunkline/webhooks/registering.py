@@ -25,6 +25,7 @@ from trunkline.resilience.backoff import full_jitter
 from trunkline.resilience.failures import failure
 from trunkline.runs.calling import Target
 from trunkline.runs.errors import ProviderError
+from trunkline.runs.grants import Grants
 from trunkline.sdk.registry import Connectors
 from trunkline.webhooks import repository
 from trunkline.webhooks.models import HookEndpoint
@@ -47,12 +48,8 @@ _SAID: Final = {"missing_scope": SCOPE, "forbidden": FORBIDDEN, LIMIT: LIMIT}
 log = structlog.get_logger(__name__)
 
 
-class Grants(Protocol):
-    """`trunkline.connections`."""
-
-    async def require_reconnect(
-        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, cause: str
-    ) -> None: ...
+class EndingGrants(Grants, Protocol):
+    """`trunkline.connections`, which gives up what has ended too."""
 
     async def revoke_ended(self, session: AsyncSession, connection: Connection) -> str: ...
 
@@ -65,7 +62,7 @@ class RegisterHandler:
         *,
         db: Database,
         connectors: Connectors,
-        grants: Grants,
+        grants: EndingGrants,
         endpoints: EndpointService,
         registrar: Registrar,
     ) -> None:
@@ -191,7 +188,9 @@ class RemoveHandler:
     The grant is revoked after that, whatever came of it: it was kept for this alone.
     """
 
-    def __init__(self, *, db: Database, connectors: Connectors, grants: Grants, registrar: Registrar) -> None:
+    def __init__(
+        self, *, db: Database, connectors: Connectors, grants: EndingGrants, registrar: Registrar
+    ) -> None:
         """`registrar`: whose calls may use the grant of a connection that has ended."""
         self._db = db
         self._connectors = connectors

@@ -51,7 +51,6 @@ TEXTS = {
 
 
 BESIDES = {
-    "trunkline.actions.running.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.actions.running.Runner.*": "behind ActionService; opens the tenant's own session",
     "trunkline.access.repository.tenant_of": "finds the tenant; the system role sees ids only",
     "trunkline.access.service.AccessService.*": "opened by a secret; every route of it is attacked",
@@ -73,12 +72,11 @@ BESIDES = {
     "trunkline.runs.pages.PageWriter.*": "of one attempt, made with its lease's tenant and connection",
     "trunkline.runs.calling.Tokens.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.runs.following.Following.*": "what RunService is made of, which is attacked",
-    "trunkline.runs.sync.Grants.*": "a protocol, of which ConnectionService is attacked",
+    "trunkline.runs.grants.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.vault.shredding.Shredder.*": "a command's",
     "trunkline.services.EndedAccess.*": "hands ConnectionService on to the calls of a removal",
-    "trunkline.webhooks.registering.Grants.*": "a protocol, of which ConnectionService is attacked",
+    "trunkline.webhooks.registering.EndingGrants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.webhooks.drift.Watch.*": "a batch's own, under its lease; its statements are attacked",
-    "trunkline.webhooks.jobs.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.webhooks.repository.of_account": "finds tenants; the system role sees ids only",
     "trunkline.webhooks.repository.versions_of_client": "versions of a connector; the system role sees ids only",
     "trunkline.runs.samples.Samples.*": "behind RecipePreview; its functions of the repository are attacked",
