@@ -1,6 +1,5 @@
 """A Freshdesk on this machine. Facts and their sources: provider-facts, Freshdesk."""
 
-import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ from trunkline.sdk.simulator import Account, Simulator
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_gate import Reply
 from trunkline.sdk.simulator_oauth import OAuthClient, OAuthServer
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.freshdesk.simulator_desk import Desk
 from trunkline_connectors.freshdesk.simulator_errors import rate_limited
@@ -84,7 +84,7 @@ class FreshdeskSimulator(Simulator):
         return Reply(200 if kind == "error_body" else 500, body)
 
     def sample(self, object_type: str, number: int) -> dict[str, Any]:
-        rng = random.Random(f"sample:{object_type}:{number}")  # noqa: S311 - repeatable data, no secret
+        rng = repeatable(f"sample:{object_type}:{number}")
         if object_type == CONVERSATIONS:
             text = f"Note no. {number}"
             return {"ticket_id": 1, "user_id": OWNER, "body": f"<div>{text}</div>", "body_text": text,

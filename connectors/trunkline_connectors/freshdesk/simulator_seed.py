@@ -9,6 +9,7 @@ import msgspec
 
 from trunkline.sdk.simulator import Account
 from trunkline.sdk.simulator_clock import Now
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.freshdesk.simulator_schema import (
     AGENTS,
@@ -68,7 +69,7 @@ def seed_desk(seed: int, desk: HelpDesk, now: Now) -> dict[str, list[SimulatedOb
     number = 44_000_000_000
     newest = now().replace(hour=0, minute=0, second=0, microsecond=0)
     for kind in desk.counts:
-        rng = random.Random(f"{seed}:{desk.id}:{kind}")  # noqa: S311 - repeatable data, not a secret
+        rng = repeatable(f"{seed}:{desk.id}:{kind}")
         made[kind] = []
         for own in ids(seed, desk, kind):
             created = _START + timedelta(seconds=rng.randrange(_DAYS * 86_400))
@@ -153,7 +154,7 @@ def make(rng: random.Random, seed: int, desk: HelpDesk, kind: str, own: int) -> 
 
 
 def ids(seed: int, desk: HelpDesk, kind: str) -> list[int]:
-    rng = random.Random(f"{seed}:{desk.id}:{kind}:ids")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"{seed}:{desk.id}:{kind}:ids")
     number = _FIRST[kind]
     found = []
     for position in range(desk.counts.get(kind, 0)):

@@ -3,7 +3,6 @@
 Shape: `PublicOwner` of the published SDKs.
 """
 
-import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from litestar.params import FromPath
 from trunkline.sdk.simulator import bearer
 from trunkline.sdk.simulator_clock import iso
 from trunkline.sdk.simulator_gate import PAGE_FAULT, AnyRequest
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.hubspot.simulator_crm import Body, Crm
 from trunkline_connectors.hubspot.simulator_errors import invalid, not_found, refuse
@@ -34,7 +34,7 @@ _NAMES = (
 
 def seed_owners(seed: int, portal: Portal) -> Iterator[SimulatedObject]:
     """One in a hundred records; the last of them has left, and is archived."""
-    rng = random.Random(f"{seed}:{portal.id}:{OWNERS}")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"{seed}:{portal.id}:{OWNERS}")
     count = min(len(_NAMES), sum(portal.counts.values()) // 40)
     number = 600_000 + int(portal.id[-3:]) * 1000
     for position in range(count):

@@ -9,6 +9,7 @@ import msgspec
 
 from trunkline.sdk.simulator import Account
 from trunkline.sdk.simulator_clock import iso
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.hubspot.simulator_schema import COMPANIES, CONTACTS, DEALS, TICKETS
 
@@ -117,7 +118,7 @@ def _seeded(seed: int, of: bytes, kind: str) -> tuple[SimulatedObject, ...]:
 
 
 def _objects(seed: int, portal: Portal, kind: str) -> Iterator[SimulatedObject]:
-    rng = random.Random(f"{seed}:{portal.id}:{kind}")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"{seed}:{portal.id}:{kind}")
     number = {CONTACTS: 20_000, COMPANIES: 7_000_000, DEALS: 12_000_000, TICKETS: 30_000_000}[kind]
     make = _MAKERS[kind]
     seen: list[Values] = []
@@ -137,7 +138,7 @@ def _objects(seed: int, portal: Portal, kind: str) -> Iterator[SimulatedObject]:
 
 def sample(kind: str, number: int, portal: Portal) -> Values:
     """A new, tidy object for the control page; the same for the same number."""
-    rng = random.Random(f"sample:{kind}:{number}")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"sample:{kind}:{number}")
     values = _MAKERS[kind](rng, 1_000_000 + number, portal)
     if kind == CONTACTS:
         first, last = rng.choice(_FIRST[:24]), rng.choice(_LAST[:25])

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trunkline.sdk.simulator import Account
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.intercom.simulator_schema import (
     ADMINS,
@@ -111,7 +112,7 @@ _STATES = ("submitted", "in_progress", "waiting_on_customer", "resolved")
 
 def seed_objects(seed: int, workspace: Workspace) -> Iterator[tuple[str, list[SimulatedObject]]]:
     """Every type with its objects, ids ascending; the same for the same seed."""
-    rng = random.Random(f"{seed}:{workspace.id}")  # noqa: S311 - repeatable data, no secret
+    rng = repeatable(f"{seed}:{workspace.id}")
     size = workspace.contacts
     admins = _rows(rng, ADMINS, min(6, size), lambda place: _admin(rng, place))
     companies = _rows(rng, COMPANIES, size // 6, lambda place: _company(rng, place))
@@ -143,7 +144,7 @@ def _rows(
 
 def sample(kind: str, number: int) -> Values:
     """A new object for the control page; the same for the same number. References are left out."""
-    rng = random.Random(f"sample:{kind}:{number}")  # noqa: S311 - repeatable data, no secret
+    rng = repeatable(f"sample:{kind}:{number}")
     if kind == CONTACTS:
         name = f"{rng.choice(_FIRST[:6])} {rng.choice(_LAST[:6])}"
         return {"name": name, "email": f"new.person{number}@chat.example", "role": "user"}

@@ -1,6 +1,5 @@
 """A Pipedrive on this machine. Facts and their sources: provider-facts, Pipedrive."""
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_gate import Reply
 from trunkline.sdk.simulator_hooks import Address
 from trunkline.sdk.simulator_oauth import AuthorizationRequest, OAuthClient, OAuthServer
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.pipedrive.simulator_crm import Crm
 from trunkline_connectors.pipedrive.simulator_errors import error, rate_limited
@@ -107,7 +107,7 @@ class PipedriveSimulator(Simulator):
         return error(200 if kind == "error_body" else 500, "Server error", code="ERR_INTERNAL")
 
     def sample(self, object_type: str, number: int) -> dict[str, Any]:
-        rng = random.Random(f"sample:{object_type}:{number}")  # noqa: S311 - repeatable data, no secret
+        rng = repeatable(f"sample:{object_type}:{number}")
         if object_type == NOTES:
             return {"content": f"Note no. {number}", "deal_id": None, "person_id": None, "org_id": None}
         # Of nobody in particular, for the account is not known here: related objects are left out.

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trunkline.sdk.simulator import Account
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.pipedrive.simulator_schema import (
     DEALS,
@@ -67,7 +68,7 @@ _WHAT = ("annual plan", "pilot", "300 seats", "renewal", "training", "Q3 upgrade
 
 def seed_objects(seed: int, company: Company, kind: str) -> Iterator[SimulatedObject]:
     """Ascending ids with gaps. Deals and persons name organizations and users that exist."""
-    rng = random.Random(f"{seed}:{company.id}:{kind}")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"{seed}:{company.id}:{kind}")
     for number in _ids(seed, company, kind):
         created = _START + timedelta(seconds=rng.randrange(_DAYS * 86_400))
         updated = created + timedelta(seconds=rng.randrange(90 * 86_400))
@@ -165,7 +166,7 @@ def _deal(rng: random.Random, seed: int, company: Company, number: int, owner: i
 
 
 def _ids(seed: int, company: Company, kind: str) -> list[int]:
-    rng = random.Random(f"{seed}:{company.id}:{kind}:ids")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"{seed}:{company.id}:{kind}:ids")
     number = FIRST_ID[kind]
     found = []
     for position in range(company.counts[kind]):

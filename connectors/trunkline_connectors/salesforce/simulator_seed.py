@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trunkline.sdk.simulator import Account
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.salesforce.simulator_schema import (
     ACCOUNT,
@@ -58,7 +59,7 @@ _ODD = ("  padded  ", "<b>Bold</b> & Söhne", "null", 'quote " and, comma', "lin
 
 def seed_objects(seed: int, org: Org) -> Iterator[tuple[str, list[SimulatedObject]]]:
     """Every type with its objects, ids ascending; the same for the same seed. One in 40 is deleted."""
-    rng = random.Random(f"{seed}:{org.id}")  # noqa: S311 - repeatable data, no secret
+    rng = repeatable(f"{seed}:{org.id}")
     size = org.contacts
     users = _rows(rng, USER, max(1, min(7, size)), lambda place: _user(rng, place, org))
     accounts = _rows(rng, ACCOUNT, size // 5, lambda place: _account(rng, place, users))
@@ -83,7 +84,7 @@ def _rows(rng: random.Random, kind: str, count: int, make: Callable[[int], Value
 
 def sample(kind: str, number: int) -> Values:
     """A new object for the control page; the same for the same number. References are left out."""
-    rng = random.Random(f"sample:{kind}:{number}")  # noqa: S311 - repeatable data, no secret
+    rng = repeatable(f"sample:{kind}:{number}")
     if kind == ACCOUNT:
         return {"Name": f"{rng.choice(_FIRM)} {number}"}
     if kind == CONTACT:

@@ -13,8 +13,8 @@ def error(status: int, message: str, *, kind: str = REQUEST, **more: object) -> 
     return Reply(status, {"error": body})
 
 
-def refuse(status: int, message: str, **more: object) -> NoReturn:
-    raise RefusedError(error(status, message, **more))  # type: ignore[arg-type]
+def refuse(status: int, message: str, *, kind: str = REQUEST, **more: object) -> NoReturn:
+    raise RefusedError(error(status, message, kind=kind, **more))
 
 
 def missing(noun: str, object_id: str) -> NoReturn:

@@ -1,6 +1,5 @@
 """Deterministic billing data of the simulated Stripe accounts; what belongs together points to each other."""
 
-import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +8,7 @@ import msgspec
 
 from trunkline.sdk.simulator import Account
 from trunkline.sdk.simulator_ids import opaque
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.stripe.simulator_schema import (
     CHARGES,
@@ -112,7 +112,7 @@ def public(kind: str, number: int | str) -> str:
 
 class _Maker:
     def __init__(self, seed: int, business: Business) -> None:
-        self.rng = random.Random(f"{seed}:{business.id}")  # noqa: S311 - repeatable data, no secret
+        self.rng = repeatable(f"{seed}:{business.id}")
         self.business = business
         self.made: dict[str, list[SimulatedObject]] = {kind: [] for kind in KINDS}
         self.moments: dict[str, datetime] = {}
@@ -156,7 +156,7 @@ def seed_objects(seed: int, business: Business) -> Iterator[tuple[str, list[Simu
 
 def sample(kind: str, number: int, business: Business) -> Values:
     """A new object for the control page; the same for the same number. References are left out."""
-    rng = random.Random(f"sample:{kind}:{number}")  # noqa: S311 - repeatable data, no secret
+    rng = repeatable(f"sample:{kind}:{number}")
     amount = rng.randint(5, 90) * 100
     if kind == CUSTOMERS:
         first, last = rng.choice(_FIRST[:6]), rng.choice(_LAST[:6])

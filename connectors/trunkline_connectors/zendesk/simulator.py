@@ -1,6 +1,5 @@
 """A Zendesk on this machine. Facts and their sources: provider-facts, Zendesk."""
 
-import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_gate import Reply
 from trunkline.sdk.simulator_hooks import Address
 from trunkline.sdk.simulator_oauth import OAuthClient, OAuthServer
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.zendesk.simulator_desk import Desk
 from trunkline_connectors.zendesk.simulator_errors import error, rate_limited
@@ -112,7 +112,7 @@ class ZendeskSimulator(Simulator):
         )
 
     def sample(self, object_type: str, number: int) -> dict[str, Any]:
-        rng = random.Random(f"sample:{object_type}:{number}")  # noqa: S311 - repeatable data, no secret
+        rng = repeatable(f"sample:{object_type}:{number}")
         if object_type == COMMENTS:
             return {"ticket_id": 1, "author_id": ADMIN, "body": f"Comment no. {number}", "public": True}
         # Of nobody in particular, for the account is not known here: only its owner is sure to exist.

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trunkline.sdk.simulator import Account
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.zendesk.simulator_schema import (
     COMMENTS,
@@ -63,7 +64,7 @@ def seed_desk(seed: int, desk: HelpDesk) -> dict[str, list[SimulatedObject]]:
     made: dict[str, list[SimulatedObject]] = {COMMENTS: []}
     number = 1_000_000
     for kind in desk.counts:
-        rng = random.Random(f"{seed}:{desk.id}:{kind}")  # noqa: S311 - repeatable data, not a secret
+        rng = repeatable(f"{seed}:{desk.id}:{kind}")
         made[kind] = []
         for own in ids(seed, desk, kind):
             created = _START + timedelta(seconds=rng.randrange(_DAYS * 86_400))
@@ -136,7 +137,7 @@ def make(rng: random.Random, seed: int, desk: HelpDesk, kind: str, own: int) -> 
 
 
 def ids(seed: int, desk: HelpDesk, kind: str) -> list[int]:
-    rng = random.Random(f"{seed}:{desk.id}:{kind}:ids")  # noqa: S311 - repeatable data, not a secret
+    rng = repeatable(f"{seed}:{desk.id}:{kind}:ids")
     number = _FIRST[kind]
     found = []
     for position in range(desk.counts.get(kind, 0)):

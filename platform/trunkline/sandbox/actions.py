@@ -1,6 +1,5 @@
 """What the control page and the control API can do to a simulator; both say the same sentences."""
 
-import random
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from trunkline.sdk.simulator import ObjectType, Simulator
 from trunkline.sdk.simulator_faults import FAULT_WORDS, Fault, FaultKind, FaultRefusedError
 from trunkline.sdk.simulator_hooks import Webhook
 from trunkline.sdk.simulator_oauth import OAuthClient
+from trunkline.sdk.simulator_random import repeatable
 from trunkline.sdk.simulator_store import UnknownObjectError
 
 MAX_BULK = 1000
@@ -186,7 +186,7 @@ class Actions:
         if len(live) < count:
             raise ControlError(f"This account has only {len(live):,} {object_type}.")
         # Repeatable: the same history picks the same records.
-        rng = random.Random(f"{self._simulator.seed}:{len(self._store.ledger)}")  # noqa: S311 - no secret
+        rng = repeatable(f"{self._simulator.seed}:{len(self._store.ledger)}")
         return sorted(rng.sample(live, count), key=int)
 
 
