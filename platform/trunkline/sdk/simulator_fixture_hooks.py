@@ -1,17 +1,17 @@
 """How a simulator made of a manifest tells of changes: by events in the shape that `[webhooks]` reads."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from trunkline.sdk.signatures import resolve
+from trunkline.sdk.simulator_fixture_forms import put
 from trunkline.sdk.simulator_hooks import AccountTeller, Address, Habit, Webhook, WebhookBook
 from trunkline.sdk.simulator_store import Change, LedgerEntry
 from trunkline.sdk.streams import StreamSpec
 from trunkline.sdk.webhooks import Event, Webhooks
 from trunkline.webhooks.signatures import Scheme
 
-Put = Callable[[dict[str, Any], str, Any], None]
 _GONE = frozenset({"archived", "purged"})
 
 
@@ -31,13 +31,12 @@ class FixtureHooks(AccountTeller):
     habit = Habit()
 
     def __init__(
-        self, played: Played, hooks: Webhooks, book: WebhookBook, secret: str, address: Address, put: Put
+        self, played: Played, hooks: Webhooks, book: WebhookBook, secret: str, address: Address
     ) -> None:
         super().__init__(book)
         self._played = played
         self._spec = hooks
         self._secret, self._address = secret, address
-        self._put = put
 
     def hooks(self, account: str) -> Sequence[Webhook]:
         if self._spec.owner == "connection":
@@ -57,21 +56,21 @@ class FixtureHooks(AccountTeller):
         if kind.document is not None:
             document = self._played.told(entry)
             if kind.document:
-                self._put(made, kind.document, document)
+                put(made, kind.document, document)
             else:
                 made |= document
         for pointer in kind.ids:
             if kind.document is None or not pointer.startswith(kind.document):
-                self._put(made, pointer, identity)
+                put(made, pointer, identity)
         types = self._spec.types
         for pointer, part in zip(types, name.split(".", len(types) - 1), strict=False):
-            self._put(made, pointer, part)
+            put(made, pointer, part)
         for pointer in self._spec.id:
-            self._put(made, pointer, f"evt_{entry.sequence}")
+            put(made, pointer, f"evt_{entry.sequence}")
         if self._spec.at:
-            self._put(made, self._spec.at, entry.at.isoformat().replace("+00:00", "Z"))
+            put(made, self._spec.at, entry.at.isoformat().replace("+00:00", "Z"))
         if self._spec.account:
-            self._put(made, self._spec.account, entry.account)
+            put(made, self._spec.account, entry.account)
         return [made]
 
     def tried(self, events: Sequence[dict[str, Any]], attempt: int) -> Any:
@@ -79,7 +78,7 @@ class FixtureHooks(AccountTeller):
         if not self._spec.events:
             return events[0]
         body: dict[str, Any] = {}
-        self._put(body, self._spec.events, list(events))
+        put(body, self._spec.events, list(events))
         return body
 
     def sign(self, hook: Webhook, body: bytes, at: float) -> dict[str, str]:

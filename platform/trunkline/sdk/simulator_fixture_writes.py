@@ -2,20 +2,17 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from litestar import Response
 
 from trunkline.sdk.actions import Action, Find
 from trunkline.sdk.manifest import Manifest, StreamSpec, point
+from trunkline.sdk.simulator_fixture_forms import matched, put, recognised
 from trunkline.sdk.simulator_gate import AnyRequest
 from trunkline.sdk.simulator_store import Store, UnknownObjectError
 from trunkline.sdk.templates import holes
-
-Recognise = Callable[[str, str], "dict[str, str] | None"]
-Match = Callable[[Any, Any], "dict[str, Any] | None"]
-Put = Callable[[dict[str, Any], str, Any], None]
 
 
 class Played(Protocol):
@@ -34,9 +31,8 @@ class Played(Protocol):
 class FixtureWrites:
     """Only actions that name the stream of what they write are played."""
 
-    def __init__(self, played: Played, recognise: Recognise, match: Match, put: Put) -> None:
+    def __init__(self, played: Played) -> None:
         self._played = played
-        self._recognise, self._match, self._put = recognise, match, put
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
 
     def answer(self, request: AnyRequest, path: str, account: str, body: Any) -> Response[Any] | None:
@@ -57,10 +53,10 @@ class FixtureWrites:
     ) -> Any:
         change = action.change
         if change is not None and request.method == change.method:
-            at = self._recognise(self._played.filled(change.path), path)
+            at = recognised(self._played.filled(change.path), path)
             if at is not None:
                 return self._changed(account, action, spec, body, at["found"])
-        at = self._recognise(self._played.filled(action.path), path)
+        at = recognised(self._played.filled(action.path), path)
         if request.method != action.method or at is None:
             return None
         if at:
@@ -93,7 +89,7 @@ class FixtureWrites:
         query = {name: str(value) for name, value in request.query_params.items()}
         if not set(find.query) <= set(query):
             return None
-        asked = self._match(find.query, query), self._match(find.body, body) if find.body else {}
+        asked = matched(find.query, query), matched(find.body, body) if find.body else {}
         if asked[0] is None or asked[1] is None:
             return None
         return self._entries(find, spec, account, {**asked[0], **asked[1]})
@@ -107,7 +103,7 @@ class FixtureWrites:
         if not find.records:
             return entries
         answer: dict[str, Any] = {}
-        self._put(answer, find.records, entries)
+        put(answer, find.records, entries)
         return answer
 
     def _key(self, request: AnyRequest, action: Action) -> str:
@@ -132,7 +128,7 @@ class FixtureWrites:
         answer: dict[str, Any] = {}
         if not action.id.startswith("{"):
             parts = [part for part in re.split(r"\.", action.id) if part]
-            self._put(answer, ".".join(parts), int(public) if public.isdecimal() else public)
+            put(answer, ".".join(parts), int(public) if public.isdecimal() else public)
         return answer
 
 

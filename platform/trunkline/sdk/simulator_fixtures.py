@@ -89,7 +89,7 @@ class FixtureSimulator(Simulator):
         self.authorize_path = path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
         self._accounts = accounts(folder)
         self._documents = {spec.name: documents(folder, spec) for spec in manifest.streams}
-        self._writes = FixtureWrites(self, recognised, matched, put)
+        self._writes = FixtureWrites(self)
         super().__init__(clients=clients, seed=seed, now=now)
         rate = min(manifest.rates, key=lambda one: one.seconds, default=None)
         self.window = RateWindow(now, rate.requests if rate else 10**6, rate.seconds if rate else 1)
@@ -159,7 +159,7 @@ class FixtureSimulator(Simulator):
 
     def teller(self, secret: str, address: Address) -> Teller | None:
         hooks = self.manifest.webhooks
-        return None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address, put)
+        return None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address)
 
     @property
     def takes_addresses(self) -> bool:
