@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
@@ -43,130 +43,107 @@ class Step(msgspec.Struct):
 Form = Annotated[Step, Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that a step is about, and what a step takes."""
+
+    id: UUID
+    request: AnyRequest
+    db: Database
+    settings: Settings
+    principal: Principal
+    packages: PackageService
+    directory: Directory
+
+    async def done(
+        self, name: str, data: Step, step: Callable[[str], Awaitable[str]]
+    ) -> Response[None] | Page:
+        """The same for each: a reason, the step, back to the page; or the page with what is wrong."""
+        reason = data.reason.strip()
+        wrong = unfit(reason)
+        if wrong:
+            errors = {f"{name}-reason": wrong}
+        else:
+            try:
+                return see_other(self.settings, f"{HOME}/{self.id}", await step(reason))
+            except BadInputError as error:
+                errors = {f"{name}-{error.field}": error.message}
+            except ConflictError as error:
+                errors = {f"{name}-reason": error.message}
+        form = {f"{name}-{field}": value for field, value in msgspec.structs.asdict(data).items()}
+        context = await shown(
+            self.request, self.db, self.principal, self.packages, self.directory, self.id, form, errors
+        )
+        return page("console/package.html", context, status=422)
+
+
+def provide_package(
+    request: AnyRequest,
+    db: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    principal: NamedDependency[Principal],
+    packages: NamedDependency[PackageService],
+    directory: NamedDependency[Directory],
+    package_id: FromPath[UUID],
+) -> Package:
+    return Package(
+        id=package_id,
+        request=request,
+        db=db,
+        settings=settings,
+        principal=principal,
+        packages=packages,
+        directory=directory,
+    )
+
+
 class PackageSteps(Controller):
     include_in_schema = False
     path = f"{HOME}/{{package_id:uuid}}"
     opt = MANAGE
+    dependencies = {"one": Provide(provide_package, sync_to_thread=False)}  # noqa: RUF012  Litestar's way
 
     @post("/approve", status_code=303)
-    async def approve(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        packages: NamedDependency[PackageService],
-        directory: NamedDependency[Directory],
-        package_id: FromPath[UUID],
-        data: Form,
-    ) -> Response[None] | Page:
+    async def approve(self, one: NamedDependency[Package], data: Form) -> Response[None] | Page:
         async def step(reason: str) -> str:
             if data.whom not in {"all", "some"}:
                 raise BadInputError("Choose who may connect it.", field="whom")
-            chosen = None if data.whom == "all" else await _tenants(directory, data.tenants)
-            count = await packages.approve(principal, package_id, chosen, reason)
+            chosen = None if data.whom == "all" else await _tenants(one.directory, data.tenants)
+            count = await one.packages.approve(one.principal, one.id, chosen, reason)
             if chosen is None:
                 return "Every tenant may connect it now." if count else "Every tenant may connect it already."
             return f"{count} more {'tenant' if count == 1 else 'tenants'} may connect it now."
 
-        return await _done(
-            request, db, settings, principal, packages, directory, package_id, "approve", data, step
-        )
+        return await one.done("approve", data, step)
 
     @post("/disapprove", status_code=303)
-    async def disapprove(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        packages: NamedDependency[PackageService],
-        directory: NamedDependency[Directory],
-        package_id: FromPath[UUID],
-        data: Form,
-    ) -> Response[None] | Page:
+    async def disapprove(self, one: NamedDependency[Package], data: Form) -> Response[None] | Page:
         async def step(reason: str) -> str:
             if data.tenant == "all":
                 tenant_id = OPERATOR
             else:
-                [tenant_id] = await _tenants(directory, data.tenant, field="tenant")
-            await packages.disapprove(principal, package_id, tenant_id, reason)
+                [tenant_id] = await _tenants(one.directory, data.tenant, field="tenant")
+            await one.packages.disapprove(one.principal, one.id, tenant_id, reason)
             return "No new accounts are connected through it there. What is connected keeps on."
 
-        return await _done(
-            request, db, settings, principal, packages, directory, package_id, "disapprove", data, step
-        )
+        return await one.done("disapprove", data, step)
 
     @post("/withdraw", status_code=303)
-    async def withdraw(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        packages: NamedDependency[PackageService],
-        directory: NamedDependency[Directory],
-        package_id: FromPath[UUID],
-        data: Form,
-    ) -> Response[None] | Page:
+    async def withdraw(self, one: NamedDependency[Package], data: Form) -> Response[None] | Page:
         async def step(reason: str) -> str:
             if data.effect not in {"keep", "pause"}:
                 raise BadInputError("Choose what becomes of its connections.", field="effect")
-            await packages.withdraw(principal, package_id, reason, pausing=data.effect == "pause")
+            await one.packages.withdraw(one.principal, one.id, reason, pausing=data.effect == "pause")
             return "It is withdrawn: nobody can connect it any more."
 
-        return await _done(
-            request, db, settings, principal, packages, directory, package_id, "withdraw", data, step
-        )
+        return await one.done("withdraw", data, step)
 
     @post("/restore", status_code=303)
-    async def restore(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        packages: NamedDependency[PackageService],
-        directory: NamedDependency[Directory],
-        package_id: FromPath[UUID],
-        data: Form,
-    ) -> Response[None] | Page:
+    async def restore(self, one: NamedDependency[Package], data: Form) -> Response[None] | Page:
         async def step(reason: str) -> str:
-            await packages.undo(principal, package_id, reason)
+            await one.packages.undo(one.principal, one.id, reason)
             return "The withdrawal is undone. What it paused goes on by itself."
 
-        return await _done(
-            request, db, settings, principal, packages, directory, package_id, "restore", data, step
-        )
-
-
-async def _done(
-    request: AnyRequest,
-    db: Database,
-    settings: Settings,
-    principal: Principal,
-    packages: PackageService,
-    directory: Directory,
-    package_id: UUID,
-    name: str,
-    data: Step,
-    step: Callable[[str], Awaitable[str]],
-) -> Response[None] | Page:
-    """The same for each: a reason, the step, back to the page; or the page with what is wrong."""
-    reason = data.reason.strip()
-    wrong = unfit(reason)
-    if wrong:
-        errors = {f"{name}-reason": wrong}
-    else:
-        try:
-            return see_other(settings, f"{HOME}/{package_id}", await step(reason))
-        except BadInputError as error:
-            errors = {f"{name}-{error.field}": error.message}
-        except ConflictError as error:
-            errors = {f"{name}-reason": error.message}
-    form = {f"{name}-{field}": value for field, value in msgspec.structs.asdict(data).items()}
-    context = await shown(request, db, principal, packages, directory, package_id, form, errors)
-    return page("console/package.html", context, status=422)
+        return await one.done("restore", data, step)
 
 
 async def _tenants(directory: Directory, text: str, *, field: str = "tenants") -> list[UUID]:
