@@ -59,6 +59,9 @@ class HealthService:
     ) -> list[IssueRow]:
         return await repository.issues(session, [tenant_id], still_open=still_open)
 
+    async def count_open(self, session: AsyncSession, tenant_id: UUID) -> int:
+        return (await repository.open_issues(session, [tenant_id])).get(tenant_id, 0)
+
     async def of_tenants(self, session: AsyncSession, tenant_ids: Sequence[UUID]) -> dict[UUID, TenantHealth]:
         """In a console session: one entry for each id asked for."""
         by_tenant: dict[UUID, list[ConnectionHealth]] = defaultdict(list)

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.audit.service import append
 from trunkline.connections.cookies import flow_cookie
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -23,10 +22,9 @@ from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
 from trunkline.work.queue import WorkQueue
 from trunkline_ui.portal.common import (
-    AnyRequest,
+    Frame,
     as_id,
     connection_of,
-    frame,
     label_of,
     see_other,
     told,
@@ -88,18 +86,16 @@ class ConnectionActions(Controller):
     @get("/reread", opt={"can": "runs.start"})
     async def ask_reread(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         connection_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
             connection = await connection_of(connections, session, tenant_id, connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "what": "reread"}
         return page("portal/confirm.html", context)
@@ -225,18 +221,16 @@ class ConnectionActions(Controller):
     @get("/disconnect", opt={"can": "connections.manage"})
     async def ask_disconnect(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         connection_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
             connection = await connection_of(connections, session, tenant_id, connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "what": "disconnect"}
         return page("portal/confirm.html", context)

@@ -13,7 +13,6 @@ from trunkline.audit import repository
 from trunkline.audit.repository import Entry
 from trunkline.audit.service import history
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
@@ -22,7 +21,7 @@ from trunkline_tenants.directory import Directory
 from trunkline_tenants.permissions import can
 from trunkline_ui import audit_log
 from trunkline_ui.audit_log import Question
-from trunkline_ui.portal.common import AnyRequest, address, asked, frame, see_other
+from trunkline_ui.portal.common import AnyRequest, Frame, address, asked, see_other
 from trunkline_ui.portal.deeds import deed
 from trunkline_ui.rendering import Page, page
 
@@ -38,10 +37,10 @@ class ActivityPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         directory: NamedDependency[Directory],
         connections: NamedDependency[ConnectionService],
-        health: NamedDependency[HealthService],
     ) -> Page:
         question = _question(request)
         members = {str(one.user_id): one.name for one in await directory.members(tenant_id)}
@@ -52,7 +51,7 @@ class ActivityPages(Controller):
             recipes = await recipes_repository.names(session, tenant_id, ids)
             actions = await repository.actions(session, tenant_id)
             actors = await repository.actors(session, tenant_id, audit_log.PEOPLE_OFFERED)
-            context = await frame(request, session, tenant_id, principal, health, HOME)
+            context = await framed(session, HOME)
         names = members | accounts | {str(recipe_id): name for recipe_id, name in recipes.items()}
         export = can(principal, "audit.export")
         shown, previous, following = audit_log.paged(question, HOME, found)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from litestar import Request, Response
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
@@ -33,31 +34,44 @@ LONGEST = 400
 """Characters of a search or an id in an address; providers' ids are far shorter."""
 
 
-async def frame(
+class Frame:
+    """The part of a page's context that is the same everywhere: `await framed(session, current)`."""
+
+    def __init__(
+        self, request: AnyRequest, tenant_id: UUID, principal: Principal, health: HealthService
+    ) -> None:
+        self._request = request
+        self._tenant_id = tenant_id
+        self._principal = principal
+        self._health = health
+
+    async def __call__(self, session: AsyncSession, current: str) -> dict[str, Any]:
+        """`current`: the entry of the navigation that the page belongs to."""
+        principal, tenant_id = self._principal, self._tenant_id
+        issues = await self._health.count_open(session, tenant_id)
+        failing = len(await endpoint_repository.failing(session, tenant_id))
+        open_reviews = await reviews.count_open(session, tenant_id)
+        return {
+            "shell": portal_shell(
+                self._request, principal, current, open_issues=issues + failing, open_reviews=open_reviews
+            ),
+            "may": {
+                "manage": can(principal, "connections.manage"),
+                "sync": can(principal, "runs.start"),
+                "recipes": can(principal, "recipes.manage"),
+                "decide": can(principal, "reviews.decide"),
+                "webhooks": can(principal, "webhooks.manage"),
+            },
+        }
+
+
+def provide_frame(
     request: AnyRequest,
-    session: AsyncSession,
-    tenant_id: UUID,
-    principal: Principal,
-    health: HealthService,
-    current: str,
-) -> dict[str, Any]:
-    """The part of a page's context that is the same everywhere."""
-    open_issues = len(await health.issues(session, tenant_id)) + len(
-        await endpoint_repository.failing(session, tenant_id)
-    )
-    open_reviews = await reviews.count_open(session, tenant_id)
-    return {
-        "shell": portal_shell(
-            request, principal, current, open_issues=open_issues, open_reviews=open_reviews
-        ),
-        "may": {
-            "manage": can(principal, "connections.manage"),
-            "sync": can(principal, "runs.start"),
-            "recipes": can(principal, "recipes.manage"),
-            "decide": can(principal, "reviews.decide"),
-            "webhooks": can(principal, "webhooks.manage"),
-        },
-    }
+    tenant_id: NamedDependency[UUID],
+    principal: NamedDependency[Principal],
+    health: NamedDependency[HealthService],
+) -> Frame:
+    return Frame(request, tenant_id, principal, health)
 
 
 def see_other(

@@ -11,7 +11,6 @@ from litestar.params import Body
 
 from trunkline.connections.cookies import flow_cookie
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -19,7 +18,7 @@ from trunkline.kernel.settings import Settings
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.registry import Connectors
 from trunkline_tenants.permissions import can
-from trunkline_ui.portal.common import AnyRequest, authorize_origins, frame, see_other, told
+from trunkline_ui.portal.common import Frame, authorize_origins, see_other, told
 from trunkline_ui.rendering import Page, page
 
 
@@ -33,20 +32,19 @@ class ConnectPages(Controller):
     @get("/portal/connect")
     async def catalogue(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
         endpoints: NamedDependency[Endpoints],
-        health: NamedDependency[HealthService],
     ) -> Page:
         await connectors.refresh()
         offered = connectors.offered(tenant_id)
         async with db.tenant(tenant_id) as session:
             found = await connections.list(session, tenant_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         context |= {
             "graded": {
                 manifest.name: connectors.grade(manifest.name, manifest.version) for manifest in offered

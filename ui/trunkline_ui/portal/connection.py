@@ -14,7 +14,6 @@ from trunkline.health.assessment import stream_health
 from trunkline.health.service import HealthService
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.recipes.service import RecipeService
 from trunkline.reviews import repository as reviews_repository
 from trunkline.runs import repository as runs_repository
@@ -25,11 +24,11 @@ from trunkline.webhooks.service import EndpointService
 from trunkline_ui.portal.action_calls import lines
 from trunkline_ui.portal.common import (
     AnyRequest,
+    Frame,
     address,
     asked,
     authorize_origins,
     connection_of,
-    frame,
     label_of,
     manifest_of,
     moment_cursor,
@@ -58,7 +57,7 @@ class ConnectionPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
         endpoints: NamedDependency[Endpoints],
@@ -107,7 +106,7 @@ class ConnectionPages(Controller):
                 session, tenant_id, connection_id=connection_id, state="unknown", limit=CALLS_SHOWN
             )
             offered = await actions.offered(session, tenant_id, connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         label, moment = label_of(connectors, connection.spoken), now()
         asks = manifest is None or manifest.asks
         labels = stream_labels(connectors, connection.spoken)

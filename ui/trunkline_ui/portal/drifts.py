@@ -7,7 +7,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -18,9 +17,8 @@ from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
 from trunkline.work.queue import WorkQueue
 from trunkline_ui.portal.common import (
-    AnyRequest,
+    Frame,
     connection_of,
-    frame,
     label_of,
     see_other,
     stream_labels,
@@ -38,13 +36,11 @@ class DriftPages(Controller):
     @get(opt={"can": "recipes.manage"})
     async def ask(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         runs: NamedDependency[RunService],
         connection_id: FromPath[UUID],
         stream: FromPath[str],
@@ -55,7 +51,7 @@ class DriftPages(Controller):
             connection = await connection_of(connections, session, tenant_id, connection_id)
             streams = await runs.streams(session, tenant_id, connection_id)
             drift = (await repository.drifting(session, tenant_id, connection_id)).get(stream, [])
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         if stream not in {one.stream for one in streams}:
             raise NotFoundError
         context |= {

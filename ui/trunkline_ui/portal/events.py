@@ -11,7 +11,6 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -25,11 +24,11 @@ from trunkline.webhooks.replay_repository import Wanted
 from trunkline.webhooks.replays import ReplayService
 from trunkline_ui.portal.common import (
     AnyRequest,
+    Frame,
     address,
     asked,
     asked_id,
     connection_of,
-    frame,
     label_of,
     record_address,
     see_other,
@@ -68,10 +67,9 @@ class EventPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         connection_id: FromPath[UUID],
     ) -> Page:
         wanted = wanted_of(asked(request, "standing"), asked(request, "q"))
@@ -88,7 +86,7 @@ class EventPages(Controller):
             )
             types = await repository.types(session, tenant_id, connection_id)
             replays = await repository.replays(session, tenant_id, connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         home = f"/portal/connections/{connection_id}/events"
         chosen = {"standing": asked(request, "standing"), "q": asked(request, "q")}
         context |= {
@@ -109,13 +107,11 @@ class EventPages(Controller):
     @get("/portal/events/{event_id:uuid}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         replays: NamedDependency[ReplayService],
         event_id: FromPath[UUID],
     ) -> Page:
@@ -125,7 +121,7 @@ class EventPages(Controller):
             if event.connection_id is None:
                 raise NotFoundError
             connection = await connection_of(connections, session, tenant_id, event.connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         records = [
             (one, record_address(event.connection_id, event.stream, one))
             for one in event.external_ids
@@ -151,10 +147,9 @@ class EventPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         replays: NamedDependency[ReplayService],
         replay_id: FromPath[UUID],
     ) -> Page:
@@ -162,7 +157,7 @@ class EventPages(Controller):
             progress = await replays.progress(session, tenant_id, replay_id)
             found = progress.replay
             connection = await connection_of(connections, session, tenant_id, found.connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         trial: list[dict[str, Any]] | None = None
         trouble = ""
         if asked(request, "preview") and found.state == "planned" and context["may"]["sync"]:

@@ -16,7 +16,6 @@ from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
 from trunkline.health.hook_drift import HookDrift, still_open
 from trunkline.health.issues import HOOK_DRIFT
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError
 from trunkline.kernel.principal import Principal
@@ -29,9 +28,8 @@ from trunkline.webhooks import repository
 from trunkline.webhooks.service import EndpointService, EndpointView
 from trunkline.work.queue import WorkQueue
 from trunkline_ui.portal.common import (
-    AnyRequest,
+    Frame,
     connection_of,
-    frame,
     label_of,
     manifest_of,
     see_other,
@@ -172,13 +170,11 @@ class HookActions(Controller):
     @get("/", opt={"can": "connections.manage"})
     async def ask(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         hooks: NamedDependency[EndpointService],
         connection_id: FromPath[UUID],
     ) -> Page:
@@ -186,7 +182,7 @@ class HookActions(Controller):
         async with db.tenant(tenant_id) as session:
             connection = await connection_of(connections, session, tenant_id, connection_id)
             telling = await telling_of(session, hooks, manifest_of(connectors, connection.spoken), connection)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "telling": telling, "done": False, "secret": ""}
         return page("portal/webhook.html", context)
@@ -194,13 +190,12 @@ class HookActions(Controller):
     @post("/", status_code=200, opt={"can": "connections.manage"})
     async def enter(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         hooks: NamedDependency[EndpointService],
         connection_id: FromPath[UUID],
         data: Annotated[Pasted, Body(media_type=RequestEncodingType.URL_ENCODED)],
@@ -210,7 +205,7 @@ class HookActions(Controller):
             secret = await hooks.by_hand(session, tenant_id, connection_id, principal, data.secret)
             connection = await connection_of(connections, session, tenant_id, connection_id)
             telling = await telling_of(session, hooks, manifest_of(connectors, connection.spoken), connection)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "telling": telling, "done": True}
         context["secret"] = "" if telling.provider_secret else secret

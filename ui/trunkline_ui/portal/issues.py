@@ -12,10 +12,9 @@ from trunkline.deliveries import endpoint_repository
 from trunkline.health.repository import IssueRow
 from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.resilience.failures import failure
 from trunkline.sdk.registry import Connectors
-from trunkline_ui.portal.common import AnyRequest, frame, stream_labels
+from trunkline_ui.portal.common import Frame, stream_labels
 from trunkline_ui.rendering import Page, page
 
 RESOLVED_SHOWN = 50
@@ -39,10 +38,9 @@ class IssuePages(Controller):
     @get("/portal/issues")
     async def issues(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
         health: NamedDependency[HealthService],
@@ -52,7 +50,7 @@ class IssuePages(Controller):
             every = await health.issues(session, tenant_id, still_open=False)
             known = {one.id: one for one in await connections.list(session, tenant_id)}
             endpoints = await endpoint_repository.failing(session, tenant_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal/issues")
+            context = await framed(session, "/portal/issues")
         resolved = [issue for issue in every if issue.resolved_at is not None][:RESOLVED_SHOWN]
         context |= {
             "endpoints": endpoints,

@@ -13,7 +13,6 @@ from litestar.params import Body
 from trunkline.connections.clients import callback_path
 from trunkline.connections.schemas import OwnClient
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -21,7 +20,7 @@ from trunkline.kernel.settings import Settings
 from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
 from trunkline.webhooks.service import EndpointService
-from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other, told
+from trunkline_ui.portal.common import Frame, label_of, see_other, told
 from trunkline_ui.rendering import Page, page
 
 HOME = "/portal/oauth-clients"
@@ -52,18 +51,16 @@ class OAuthClientPages(Controller):
     @get()
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         settings: NamedDependency[Settings],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         hooks: NamedDependency[EndpointService],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
             own = await connections.own_oauth_clients(session, tenant_id)
             context["addresses"] = await hooks.of_own_clients(session, tenant_id)
         listed = _registrations(settings, connectors, tenant_id, own, ClientForm(), {})
@@ -72,15 +69,14 @@ class OAuthClientPages(Controller):
     @post(status_code=303)
     async def keep(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         settings: NamedDependency[Settings],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
         hooks: NamedDependency[EndpointService],
-        health: NamedDependency[HealthService],
         data: Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[None] | Page:
         """The secret goes in and never comes out, not even into this form again."""
@@ -103,7 +99,7 @@ class OAuthClientPages(Controller):
             text = f"New {manifest.label} accounts are connected through your own app from now on."
             return see_other(settings, HOME, text)
         async with db.tenant(tenant_id) as session:
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
             own = await connections.own_oauth_clients(session, tenant_id)
         listed = _registrations(settings, connectors, tenant_id, own, data, errors)
         summary = [(f"{manifest.name}-{field}", sentence) for field, sentence in errors.items()]

@@ -11,14 +11,13 @@ from trunkline.connections.service import ConnectionService
 from trunkline.health.service import HealthService
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.readers import repository as readers
 from trunkline.runs import repository as runs_repository
 from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.changes import DAYS, feed_lines, model_lines
-from trunkline_ui.portal.common import AnyRequest, frame, label_of, see_other
+from trunkline_ui.portal.common import Frame, label_of, see_other
 from trunkline_ui.portal.words import Standing, standing
 from trunkline_ui.rendering import Page, page
 
@@ -44,10 +43,9 @@ class OverviewPages(Controller):
     @get("/portal")
     async def overview(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
         health: NamedDependency[HealthService],
@@ -58,7 +56,7 @@ class OverviewPages(Controller):
             held = await runs_repository.held(session, tenant_id)
             days = await readers.days(session, tenant_id, DAYS)
             views = await readers.views(session, tenant_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         lines = []
         for connection in found:
             one = judged.get(connection.id)

@@ -9,10 +9,8 @@ from litestar.params import FromPath
 
 from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import NotFoundError
-from trunkline.kernel.principal import Principal
 from trunkline.recipes import repository as recipes_repository
 from trunkline.recipes.service import RecipeService
 from trunkline.runs import repository
@@ -22,10 +20,10 @@ from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.changed import ChangeStep, change_steps, headline
 from trunkline_ui.portal.common import (
     AnyRequest,
+    Frame,
     asked,
     asked_id,
     connection_of,
-    frame,
     label_of,
     stream_labels,
     usable,
@@ -54,10 +52,9 @@ class RecordPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         recipes: NamedDependency[RecipeService],
         runs: NamedDependency[RunService],
     ) -> Page:
@@ -66,7 +63,7 @@ class RecordPages(Controller):
             found = list(await connections.list(session, tenant_id))
             if chosen is not None:
                 await connection_of(connections, session, tenant_id, chosen)
-            context = await frame(request, session, tenant_id, principal, health, "/portal/records")
+            context = await framed(session, "/portal/records")
             held = await repository.models_held(session, tenant_id)
             models = await recipes.models(session, tenant_id)
             context |= {
@@ -98,10 +95,9 @@ class RecordPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         recipes: NamedDependency[RecipeService],
         runs: NamedDependency[RunService],
         connection_id: FromPath[UUID],
@@ -129,7 +125,7 @@ class RecordPages(Controller):
                         steps=change_steps(changes, CHANGES_SHOWN),
                     )
                 )
-            context = await frame(request, session, tenant_id, principal, health, "/portal/records")
+            context = await framed(session, "/portal/records")
         title = next((first for one in detail.entities if (first := headline(one.data)[0])), "")
         labels = stream_labels(connectors, connection.spoken)
         context |= {

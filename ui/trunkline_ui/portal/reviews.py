@@ -10,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.reviews import repository
 from trunkline.reviews.schemas import REASON_LENGTH, ReviewView
 from trunkline.reviews.service import ReviewService
@@ -21,10 +19,10 @@ from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.changed import headline
 from trunkline_ui.portal.common import (
     AnyRequest,
+    Frame,
     address,
     asked,
     connection_of,
-    frame,
     label_of,
     moment_cursor,
     read_moment_cursor,
@@ -59,17 +57,16 @@ class ReviewPages(Controller):
         request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
     ) -> Page:
         before = read_moment_cursor(asked(request, "after"))
         async with db.tenant(tenant_id) as session:
             waiting = await repository.reviews(session, tenant_id, state="open", limit=OPEN_SHOWN)
             every = await repository.reviews(session, tenant_id, before=before, limit=SHOWN + 1)
             known = {one.id: one for one in await connections.list(session, tenant_id)}
-            context = await frame(request, session, tenant_id, principal, health, "/portal/reviews")
+            context = await framed(session, "/portal/reviews")
         shown = every[:SHOWN]
         last = shown[-1] if len(every) > SHOWN else None
         context |= {
@@ -85,13 +82,11 @@ class ReviewPages(Controller):
     @get("/portal/reviews/{review_id:uuid}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         reviews: NamedDependency[ReviewService],
         review_id: FromPath[UUID],
     ) -> Page:
@@ -99,7 +94,7 @@ class ReviewPages(Controller):
             review = await reviews.get(session, tenant_id, review_id)
             connection = await connection_of(connections, session, tenant_id, review.connection_id)
             sample = await _sample(session, tenant_id, review)
-            context = await frame(request, session, tenant_id, principal, health, "/portal/reviews")
+            context = await framed(session, "/portal/reviews")
         context |= {
             "review": review,
             "connection": connection,

@@ -1,8 +1,12 @@
 """Every controller of the portal, for the composition root; the recipes' pages are `trunkline_ui.recipes`."""
 
+from litestar import Router
+from litestar.di import Provide
+
 from trunkline_ui.portal.action_calls import ActionCallDeeds
 from trunkline_ui.portal.actions import ConnectionActions, RunActions
 from trunkline_ui.portal.activity import ActivityPages
+from trunkline_ui.portal.common import provide_frame
 from trunkline_ui.portal.connect import ConnectPages
 from trunkline_ui.portal.connection import ConnectionPages
 from trunkline_ui.portal.drifts import DriftPages
@@ -20,26 +24,33 @@ from trunkline_ui.portal.systems import SystemPages
 from trunkline_ui.portal.webhooks import WebhookPages
 
 PORTAL = (
-    OverviewPages,
-    ConnectPages,
-    OAuthClientPages,
-    ConnectionPages,
-    ConnectionActions,
-    FreshnessActions,
-    HookActions,
-    DriftPages,
-    RunPages,
-    RunActions,
-    RecordPages,
-    IssuePages,
-    ReviewPages,
-    ReviewActions,
-    ActionCallDeeds,
-    WebhookPages,
-    SystemPages,
-    EventPages,
-    EventActions,
-    ReplayPlans,
-    ReplayActions,
-    ActivityPages,
+    Router(
+        path="/",
+        route_handlers=[
+            OverviewPages,
+            ConnectPages,
+            OAuthClientPages,
+            ConnectionPages,
+            ConnectionActions,
+            FreshnessActions,
+            HookActions,
+            DriftPages,
+            RunPages,
+            RunActions,
+            RecordPages,
+            IssuePages,
+            ReviewPages,
+            ReviewActions,
+            ActionCallDeeds,
+            WebhookPages,
+            SystemPages,
+            EventPages,
+            EventActions,
+            ReplayPlans,
+            ReplayActions,
+            ActivityPages,
+        ],
+        dependencies={"framed": Provide(provide_frame, sync_to_thread=False)},
+        include_in_schema=False,
+    ),
 )

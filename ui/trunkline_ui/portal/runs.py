@@ -7,14 +7,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.recipes import repository as recipes_repository
 from trunkline.runs import repository as runs_repository
 from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
-from trunkline_ui.portal.common import AnyRequest, connection_of, frame, label_of, stream_labels
+from trunkline_ui.portal.common import Frame, connection_of, label_of, stream_labels
 from trunkline_ui.portal.words import LIMITS, MODES, TRIGGERS, aside_sentence, cause_sentence, progress
 from trunkline_ui.rendering import Page, page
 
@@ -25,13 +23,11 @@ class RunPages(Controller):
     @get("/portal/runs/{run_id:uuid}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connections: NamedDependency[ConnectionService],
         connectors: NamedDependency[Connectors],
-        health: NamedDependency[HealthService],
         runs: NamedDependency[RunService],
         run_id: FromPath[UUID],
     ) -> Page:
@@ -42,7 +38,7 @@ class RunPages(Controller):
                 session, tenant_id, run.connection_id, run.stream, run.started_at or run.created_at
             )
             asides = await runs_repository.aside_runs(session, tenant_id, run.connection_id)
-            context = await frame(request, session, tenant_id, principal, health, "/portal")
+            context = await framed(session, "/portal")
         label = label_of(connectors, connection.spoken)
         took = (run.finished_at - run.started_at) if run.finished_at and run.started_at else None
         context |= {

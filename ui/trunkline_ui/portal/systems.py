@@ -14,7 +14,6 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
 from trunkline.connections.service import ConnectionService
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, TrunklineError
 from trunkline.kernel.principal import Principal
@@ -22,7 +21,7 @@ from trunkline.kernel.settings import Settings
 from trunkline.recipes.service import RecipeService
 from trunkline.webhooks.own_systems import Heard, OwnSystem, OwnSystems, trial
 from trunkline.webhooks.suggesting import pointers, suggest
-from trunkline_ui.portal.common import AnyRequest, frame, see_other, told, usable
+from trunkline_ui.portal.common import Frame, see_other, told, usable
 from trunkline_ui.portal.sending import ways
 from trunkline_ui.portal.system_reading import ReadingForm
 from trunkline_ui.rendering import Page, page
@@ -47,23 +46,20 @@ class SystemPages(Controller):
     @get()
     async def browse(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
+        framed: NamedDependency[Frame],
         systems: NamedDependency[OwnSystems],
     ) -> Page:
-        return await _list(request, db, tenant_id, principal, health, systems)
+        return await _list(db, tenant_id, framed, systems)
 
     @post(status_code=200)
     async def make(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
         systems: NamedDependency[OwnSystems],
         data: Form,
     ) -> Page:
@@ -71,9 +67,9 @@ class SystemPages(Controller):
             async with db.tenant(tenant_id) as session:
                 name = data.name if usable(data.name) else ""
                 one, secret = await systems.make(session, tenant_id, name, principal)
-                context = await frame(request, session, tenant_id, principal, health, HOME)
+                context = await framed(session, HOME)
         except BadInputError as error:
-            return await _list(request, db, tenant_id, principal, health, systems, data.name, error.message)
+            return await _list(db, tenant_id, framed, systems, data.name, error.message)
         context |= {
             "one": one,
             "secret": secret,
@@ -85,11 +81,9 @@ class SystemPages(Controller):
     @get("/{system_id:uuid}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
+        framed: NamedDependency[Frame],
         systems: NamedDependency[OwnSystems],
         recipes: NamedDependency[RecipeService],
         system_id: FromPath[UUID],
@@ -98,7 +92,7 @@ class SystemPages(Controller):
             one = await systems.get(session, tenant_id, system_id)
             heard = await systems.heard(session, tenant_id, system_id)
             made = await recipes.of_connection(session, tenant_id, system_id)
-            context = await frame(request, session, tenant_id, principal, health, HOME)
+            context = await framed(session, HOME)
         context |= {
             "one": one,
             "heard": heard,
@@ -113,11 +107,9 @@ class SystemPages(Controller):
     @get("/{system_id:uuid}/reading")
     async def ask_reading(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
+        framed: NamedDependency[Frame],
         systems: NamedDependency[OwnSystems],
         system_id: FromPath[UUID],
     ) -> Page:
@@ -125,19 +117,18 @@ class SystemPages(Controller):
         async with db.tenant(tenant_id) as session:
             one = await systems.get(session, tenant_id, system_id)
             heard = await systems.heard(session, tenant_id, system_id)
-            context = await frame(request, session, tenant_id, principal, health, HOME)
+            context = await framed(session, HOME)
         suggested = next((found for each in heard if (found := suggest(each.document))), None)
         return _reading(context, one, heard, ReadingForm.of(one.reading or suggested), {})
 
     @post("/{system_id:uuid}/reading", status_code=200)
     async def choose_reading(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         settings: NamedDependency[Settings],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
         systems: NamedDependency[OwnSystems],
         system_id: FromPath[UUID],
         data: Chosen,
@@ -146,7 +137,7 @@ class SystemPages(Controller):
         async with db.tenant(tenant_id) as session:
             one = await systems.get(session, tenant_id, system_id)
             heard = await systems.heard(session, tenant_id, system_id)
-            context = await frame(request, session, tenant_id, principal, health, HOME)
+            context = await framed(session, HOME)
         try:
             reading = data.reading()
             if data.go != "save":
@@ -163,18 +154,17 @@ class SystemPages(Controller):
     @post("/{system_id:uuid}/rotate", status_code=200)
     async def rotate(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
         systems: NamedDependency[OwnSystems],
         system_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
             secret = await systems.rotate(session, tenant_id, system_id, principal)
             one = await systems.get(session, tenant_id, system_id)
-            context = await frame(request, session, tenant_id, principal, health, HOME)
+            context = await framed(session, HOME)
         text = "The secret is changed. What the one before signs counts for a day more."
         context |= {"one": one, "secret": secret, "text": text, "next": "Back to the system"}
         return page("portal/system_secret.html", context)
@@ -182,17 +172,15 @@ class SystemPages(Controller):
     @get("/{system_id:uuid}/remove")
     async def ask_remove(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        principal: NamedDependency[Principal],
-        health: NamedDependency[HealthService],
+        framed: NamedDependency[Frame],
         systems: NamedDependency[OwnSystems],
         system_id: FromPath[UUID],
     ) -> Page:
         async with db.tenant(tenant_id) as session:
             one = await systems.get(session, tenant_id, system_id)
-            context = await frame(request, session, tenant_id, principal, health, HOME)
+            context = await framed(session, HOME)
         return page("portal/system_remove.html", context | {"one": one, "home": f"{HOME}/{system_id}"})
 
     @post("/{system_id:uuid}/remove", status_code=303)
@@ -213,18 +201,16 @@ class SystemPages(Controller):
 
 
 async def _list(
-    request: AnyRequest,
     db: Database,
     tenant_id: UUID,
-    principal: Principal,
-    health: HealthService,
+    framed: Frame,
     systems: OwnSystems,
     name: str = "",
     error: str = "",
 ) -> Page:
     async with db.tenant(tenant_id) as session:
         found = await systems.of_tenant(session, tenant_id)
-        context = await frame(request, session, tenant_id, principal, health, HOME)
+        context = await framed(session, HOME)
     given = name if usable(name) else ""
     context |= {"systems": found, "name": given, "error": error}
     return page("portal/systems.html", context, status=422 if error else 200)

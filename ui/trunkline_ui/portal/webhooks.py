@@ -4,10 +4,8 @@ from uuid import UUID
 
 from litestar.di import NamedDependency, Provide
 
-from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
-from trunkline_ui.portal.common import AnyRequest, frame
+from trunkline_ui.portal.common import Frame
 from trunkline_ui.webhooks.pages import EndpointPages
 from trunkline_ui.webhooks.where import Where
 
@@ -15,15 +13,13 @@ HOME = "/portal/webhooks"
 
 
 def provide_where(
-    request: AnyRequest,
     db: NamedDependency[Database],
     tenant_id: NamedDependency[UUID],
-    principal: NamedDependency[Principal],
-    health: NamedDependency[HealthService],
+    framed: NamedDependency[Frame],
 ) -> Where:
     async def around() -> dict[str, object]:
         async with db.tenant(tenant_id) as session:
-            return await frame(request, session, tenant_id, principal, health, HOME)
+            return await framed(session, HOME)
 
     return Where(base=HOME, owner=tenant_id, frame=around)
 
