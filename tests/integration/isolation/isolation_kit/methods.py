@@ -75,7 +75,6 @@ BESIDES = {
     "trunkline.runs.grants.Grants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.vault.shredding.Shredder.*": "a command's",
     "trunkline.services.EndedAccess.*": "hands ConnectionService on to the calls of a removal",
-    "trunkline.webhooks.registering.EndingGrants.*": "a protocol, of which ConnectionService is attacked",
     "trunkline.webhooks.drift.Watch.*": "a batch's own, under its lease; its statements are attacked",
     "trunkline.webhooks.repository.of_account": "finds tenants; the system role sees ids only",
     "trunkline.webhooks.repository.versions_of_client": "versions of a connector; the system role sees ids only",
