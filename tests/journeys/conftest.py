@@ -25,7 +25,8 @@ import httpx2
 import msgspec
 import pytest
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Frame, JSHandle, Page, async_playwright, expect
+from playwright.async_api import Error as PlaywrightError
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.embedded import EmbeddedServers
@@ -35,6 +36,13 @@ from trunkline_tenants.directory import Directory
 CHROMIUM = Path(os.environ.get("TRUNKLINE_CHROMIUM", "/usr/bin/chromium"))
 SHOTS = os.environ.get("TRUNKLINE_SCREENSHOTS")
 """A folder: journeys that call `shoot` leave their pictures there; unset: none are taken."""
+
+AXE_RUN = """() => axe.run(document, {
+    iframes: false, resultTypes: ["violations"],
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+})"""
+AXE_ATTEMPTS = 4
+"""Documents that one look may be overtaken by."""
 
 OpenPage = Callable[..., Awaitable[Page]]
 Check = Callable[[Page], Awaitable[None]]
@@ -136,6 +144,14 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     assert not faults, "the browser complained:\n" + "\n".join(faults)
 
 
+async def _is_shown(frame: Frame, document: JSHandle) -> bool:
+    """Whether a frame still shows this document; one that it has left is of a world that no call reaches."""
+    try:
+        return bool(await frame.evaluate("(asked) => asked === document", document))
+    except PlaywrightError:
+        return False
+
+
 @pytest.fixture(scope="session")
 def axe_source() -> str:
     return files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
@@ -145,16 +161,26 @@ def axe_source() -> str:
 def axe(axe_source: str) -> Check:
     """Zero violations of axe-core, in every frame; the report names rule, element and reason."""
 
+    async def look(frame: Frame) -> dict[str, Any]:
+        """What axe-core says of a frame's document; of the next one where a click is still bringing it."""
+        for attempt in range(AXE_ATTEMPTS):
+            await frame.wait_for_load_state()
+            document: JSHandle | None = None
+            try:
+                document = await frame.evaluate_handle("() => document")
+                # A page's own policy forbids injected scripts, so axe enters through the debugger, not a script tag.
+                await frame.evaluate(axe_source + "; undefined")
+                return dict(await frame.evaluate(AXE_RUN))
+            except PlaywrightError:
+                if attempt == AXE_ATTEMPTS - 1 or (document and await _is_shown(frame, document)):
+                    raise
+        raise AssertionError("not reached")
+
     async def ask(page: Page) -> None:
         report: list[str] = []
         for frame in page.frames:
             # Frame by frame: from the top, axe posts messages that a frame of another origin refuses loudly.
-            # A page's own policy forbids injected scripts, so axe enters through the debugger, not a script tag.
-            await frame.evaluate(axe_source + "; undefined")
-            result = await frame.evaluate(
-                "() => axe.run(document, {iframes: false, resultTypes: ['violations'], runOnly: ['wcag2a',"
-                " 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-            )
+            result = await look(frame)
             assert result["passes"], "axe-core looked at nothing"
             report += [
                 f"{frame.url}: {found['id']}: {found['help']}\n    {node['html'][:220]}"
