@@ -32,10 +32,10 @@ class _Listed(msgspec.Struct, frozen=True):
 def accounts(folder: Path) -> tuple[Account, ...]:
     """Of accounts.json. Raises FixtureError."""
     path = folder / "accounts.json"
-    raw = _read(path)
+    raw = read_bytes(path)
     made = tuple(
         Account(str(one.id), one.name or str(one.id), one.detail, one.host)
-        for one in _decoded(path, raw, list[_Listed])
+        for one in decoded(path, raw, list[_Listed])
         if one.id != ""
     )
     if len(made) < 2:
@@ -51,8 +51,8 @@ def documents(folder: Path, spec: StreamSpec) -> list[dict[str, Any]]:
     Raises FixtureError.
     """
     path = folder / f"{spec.name}.json"
-    raw = _read(path)
-    whole = _decoded(path, raw, Any)
+    raw = read_bytes(path)
+    whole = decoded(path, raw, Any)
     found, wrapped = whole, isinstance(whole, dict)
     if wrapped:
         found = next(
@@ -104,14 +104,16 @@ def line_of(raw: bytes, number: int) -> int:
     return 1
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Raises FixtureError."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise FixtureError(f"{path}: {_STEP_0}: {error.strerror}.") from error
 
 
-def _decoded(path: Path, raw: bytes, shape: Any) -> Any:
+def decoded(path: Path, raw: bytes, shape: Any) -> Any:
+    """Raises FixtureError, with the line."""
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.DecodeError as error:  # a ValidationError is one too

@@ -21,6 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
+from trunkline.sdk.captured_events import captured
 from trunkline.sdk.fixture_files import FixtureError, accounts, documents
 from trunkline.sdk.manifest import Deletions, Incremental, Manifest, Read, StreamSpec, point
 from trunkline.sdk.simulator import (
@@ -89,6 +90,7 @@ class FixtureSimulator(Simulator):
         self.authorize_path = path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
         self._accounts = accounts(folder)
         self._documents = {spec.name: documents(folder, spec) for spec in manifest.streams}
+        self._events = captured(folder)
         self._writes = FixtureWrites(self)
         super().__init__(clients=clients, seed=seed, now=now)
         rate = min(manifest.rates, key=lambda one: one.seconds, default=None)
@@ -101,6 +103,7 @@ class FixtureSimulator(Simulator):
     def check(manifest: Manifest, folder: Path) -> None:
         """Raises FixtureError."""
         accounts(folder)
+        captured(folder)
         for spec in manifest.streams:
             documents(folder, spec)
 
@@ -159,7 +162,9 @@ class FixtureSimulator(Simulator):
 
     def teller(self, secret: str, address: Address) -> Teller | None:
         hooks = self.manifest.webhooks
-        return None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address)
+        return None if hooks is None else FixtureHooks(
+            self, hooks, self.webhooks, secret, address, self._events
+        )
 
     @property
     def takes_addresses(self) -> bool:
