@@ -46,7 +46,7 @@ class Finding(msgspec.Struct, frozen=True):
     suggestion: str = ""
 
     def __str__(self) -> str:
-        more = f" {self.suggestion}" if self.suggestion else ""
+        more = f" {self.suggestion.strip()}" if self.suggestion else ""
         return f"{self.path}:{self.line}: {self.message}{more}"
 
 

@@ -1,7 +1,7 @@
-"""Events as a provider delivered them, kept in `fixtures/events`: what a contract and a simulator are held to.
+"""Events as a provider delivered them, kept in `fixtures/events`: a contract and a simulator are held to them.
 
-A file is the body as it came, or `{"headers": {}, "body": ...}`; with the body as text, byte for byte, and the
-`secret` of an address that has gone since, its signature can be tried too.
+A file is the body as it came, or `{"headers": {}, "body": ...}`; with the body as text, byte for byte, and
+the `secret` of an address that has gone since, its signature can be tried too.
 """
 
 from collections.abc import Mapping
@@ -59,6 +59,4 @@ def _one(path: Path) -> Captured:
         )
     body = whole.body.encode() if isinstance(whole.body, str) else msgspec.json.encode(whole.body)
     lower = {name.lower(): value for name, value in whole.headers.items()}
-    return Captured(
-        name=path.name, body=body, headers=lower, secret=whole.secret, url=whole.url, at=whole.at
-    )
+    return Captured(name=path.name, body=body, headers=lower, secret=whole.secret, url=whole.url, at=whole.at)

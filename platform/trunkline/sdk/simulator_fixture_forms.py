@@ -1,7 +1,7 @@
 """Templates of a manifest read backwards: what a request was given, and values in the captured form. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,31 @@ def put(document: dict[str, Any], pointer: str, value: Any) -> None:
             below = document[part] = {}
         document = below
     document[last] = value
+
+
+def unform(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A form as the object that `templates.form_pairs` made it of; lists by number, and all values texts."""
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        parts = [part for part in re.split(r"[\[\]]+", name) if part] or [name]
+        *parents, last = [*parts, ""] if name.endswith("[]") else parts
+        below = made
+        for part in parents:
+            held = below.get(part)
+            if not isinstance(held, dict):
+                held = below[part] = {}
+            below = held
+        last = last or str(len(below))
+        below[last] = str(value)
+    return {name: _listed(value) for name, value in made.items()}
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    whole = {name: _listed(one) for name, one in value.items()}
+    numbered = list(whole) == [str(at) for at in range(len(whole))] and whole
+    return list(whole.values()) if numbered else whole
 
 
 def like(before: Any, text: str) -> Any:

@@ -73,14 +73,15 @@ class FixtureHooks(AccountTeller):
         return [Webhook(id="app", account="", url=url, secret=self._secret)] if url else []
 
     def events(self, entry: LedgerEntry, hook: Webhook) -> list[dict[str, Any]]:
-        del hook
+        """Of those that it was registered for; one that a person entered hears everything."""
         if self._played.spec_of(entry.object_type) is None:
             return []
         for kind in self._fitting(entry):
             name = self._named(kind, _WORD[entry.change])
             made = self._event(entry, kind, name)
             if self._spec.kind(name, made) is kind:
-                return [made]
+                wanted = not hook.events or any(asked in {name, kind.type, "*"} for asked in hook.events)
+                return [made] if wanted else []
         return []
 
     def tried(self, events: Sequence[dict[str, Any]], attempt: int) -> Any:
@@ -110,7 +111,7 @@ class FixtureHooks(AccountTeller):
         """Kinds of event that may tell of such a change, the plainest first; none that says another one."""
         gone = entry.change in _GONE
         word = _WORD[entry.change]
-        ranked = []
+        ranked: list[tuple[bool, bool, int, Event]] = []
         for kind in self._spec.kinds:
             if kind.stream != entry.object_type or (kind.deleted and not gone):
                 continue

@@ -46,12 +46,15 @@ from trunkline.sdk.simulator_fixture_forms import (
     put,
     recognised,
     since_of,
+    unform,
 )
 from trunkline.sdk.simulator_fixture_hooks import FixtureHooks
+from trunkline.sdk.simulator_fixture_registration import FixtureRegistration
 from trunkline.sdk.simulator_fixture_writes import FixtureWrites
 from trunkline.sdk.simulator_gate import AnyRequest, Reply
 from trunkline.sdk.simulator_hooks import Address, Teller
 from trunkline.sdk.simulator_oauth import (
+    Grant,
     OAuthClient,
     OAuthError,
     OAuthServer,
@@ -93,6 +96,9 @@ class FixtureSimulator(Simulator):
         self._events = captured(folder)
         self._writes = FixtureWrites(self)
         super().__init__(clients=clients, seed=seed, now=now)
+        hooks = manifest.webhooks
+        made = hooks is not None and hooks.registration is not None
+        self._registration = FixtureRegistration(self, hooks, self.webhooks) if hooks and made else None
         rate = min(manifest.rates, key=lambda one: one.seconds, default=None)
         self.window = RateWindow(now, rate.requests if rate else 10**6, rate.seconds if rate else 1)
         for account in self._accounts[:1]:
@@ -115,16 +121,16 @@ class FixtureSimulator(Simulator):
         return OAuthServer(self.now, self.scopes, default_scopes=tuple(self.scopes))
 
     def routes(self) -> Sequence[HTTPRouteHandler]:
-        methods = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH]
+        methods = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE]
 
         @route(_ANY, http_method=methods, status_code=200)
         async def anything(request: AnyRequest, rest: FromPath[str]) -> Response[Any]:
             way = self.manifest.auth
             if isinstance(way, OAuth2) and rest == path_of(way.token_url):
                 return await self._tokens(request)
-            account = self._authorised(request)
-            self._limited(account)
-            return await self._answered(request, rest, account)
+            grant = self._authorised(request)
+            self._limited(grant.account)
+            return await self._answered(request, rest, grant)
 
         return [anything]
 
@@ -162,8 +168,8 @@ class FixtureSimulator(Simulator):
 
     def teller(self, secret: str, address: Address) -> Teller | None:
         hooks = self.manifest.webhooks
-        return None if hooks is None else FixtureHooks(
-            self, hooks, self.webhooks, secret, address, self._events
+        return (
+            None if hooks is None else FixtureHooks(self, hooks, self.webhooks, secret, address, self._events)
         )
 
     @property
@@ -249,9 +255,9 @@ class FixtureSimulator(Simulator):
                 put(body, pointer, f"https://{host}" if whole else host.partition(".")[0])
         return Response(body)
 
-    def _authorised(self, request: AnyRequest) -> str:
+    def _authorised(self, request: AnyRequest) -> Grant:
         try:
-            return self.oauth.authenticate(self._credential(request)).account
+            return self.oauth.authenticate(self._credential(request))
         except (TokenInvalidError, TokenExpiredError):
             raise RefusedError(Reply(401, {"error": "unauthorized"})) from None
 
@@ -277,24 +283,40 @@ class FixtureSimulator(Simulator):
 
     # -- what is answered -------------------------------------------------------------------
 
-    async def _answered(self, request: AnyRequest, path: str, account: str) -> Response[Any]:
-        manifest = self.manifest
+    async def _answered(self, request: AnyRequest, path: str, grant: Grant) -> Response[Any]:
+        manifest, account = self.manifest, grant.account
         if path == self._filled(manifest.account.path):
             return Response(self._about(account))
         for spec in manifest.streams:
             if spec.discovery is not None and path == self._filled(spec.discovery.path):
                 return Response(listed_fields(spec))
-        body: Any = None
-        if request.method != "GET":
-            body = msgspec.json.decode(await request.body() or b"null")
+        body = await self._body(request)
+        if self._registration is not None:
+            done = self._registration.answer(request, path, account, grant.scopes, body)
+            if done is not None:
+                return done
         written = self._writes.answer(request, path, account, body)
         if written is not None:
             return written
         found = self._asked(request, path, body)
         if found is None:
-            raise RefusedError(self.error_reply(404, "there is nothing here"))
+            raise self.refused(404, "there is nothing here")
         spec, read, given = found
         return self._page(request, path, account, spec, read, given)
+
+    async def _body(self, request: AnyRequest) -> Any:
+        """Of JSON or of a form alike."""
+        if request.method == "GET":
+            return None
+        if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            return unform((await request.form()).multi_items())
+        try:
+            return msgspec.json.decode(await request.body() or b"null")
+        except msgspec.DecodeError:
+            raise self.refused(400, "the body is no JSON") from None
+
+    def refused(self, status: int, message: str) -> RefusedError:
+        return RefusedError(self.error_reply(status, message))
 
     def _filled(self, path: str) -> str:
         return path.replace("{api_version}", self.manifest.api.version if self.manifest.api else "")
