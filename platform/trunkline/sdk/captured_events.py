@@ -1,4 +1,4 @@
-"""Events as a provider delivered them, kept in `fixtures/events`: a contract and a simulator are held to them.
+"""Events as a provider delivered them, in `fixtures/events`: a contract and a simulator are held to them.
 
 A file is the body as it came, or `{"headers": {}, "body": ...}`; with the body as text, byte for byte, and
 the `secret` of an address that has gone since, its signature can be tried too.
