@@ -52,15 +52,20 @@ async def finish(harbor: Any) -> Any:
 
 
 async def strike(harbor: Any, kind: str, after: int, requests: int) -> None:
-    """The fault falls upon the requests for the list that follow the first `after` ones."""
-    page, asked = harbor.rig.provider.page, 0
+    """The fault falls upon the requests for the list that follow the first `after` ones, and upon no other.
+
+    A pass beside the stream's own runs asks the same provider at the same time, and search and tombstones lie
+    below the list's own path: one request at a time, so that each fault is spent on the one it is meant for.
+    """
+    page, asked, turn = harbor.rig.provider.page, 0, asyncio.Lock()
 
     async def counted(target: Any, spec: Any, read: Any, values: Any, **more: Any) -> Any:
         nonlocal asked
-        asked += read is spec.list
-        if asked == after + 1 and read is spec.list:
-            harbor.sandbox.hubspot.faults.add(kind, requests=requests, path=LIST)
-        return await page(target, spec, read, values, **more)
+        async with turn:
+            asked += read is spec.list
+            if read is spec.list and after < asked <= after + requests:
+                harbor.sandbox.hubspot.faults.add(kind, requests=1, path=LIST)
+            return await page(target, spec, read, values, **more)
 
     harbor.rig.provider.page = counted
 
