@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -20,10 +21,17 @@ AGAIN_SECONDS = 0.5
 """Between an end and the next start, as a supervisor would wait."""
 
 
+PORTS = range(16_000, 30_000)
+"""Below those that systems hand out by themselves: a process that is away, or a proxy that refuses, finds its own
+port free when it is back.
+"""
+
+
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    while True:
+        port = random.choice(PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Member:
@@ -48,6 +56,8 @@ class Member:
     def start(self) -> None:
         with open_log(self.log) as log:
             self.child = Child(self._command, death=signal.SIGKILL, output=log, env=self._environment)
+        # whoever struck at what was between two lives struck nothing
+        self.away = False
         self.lives.append((self.child.pid, time.time(), 0.0))
 
     def tend(self) -> None:
@@ -56,7 +66,6 @@ class Member:
             self.child.kill_group()  # the expressions' processes
             self.child.close()
             self.child = None
-            self.away = False
             pid, begun, _ = self.lives[-1]
             self.lives[-1] = pid, begun, time.time()
             self._due = time.monotonic() + AGAIN_SECONDS
@@ -129,7 +138,8 @@ class Crew:
     async def tend(self) -> None:
         while True:
             for member in list(self.members.values()):
-                member.tend()
+                with contextlib.suppress(OSError):  # no room for another process just now
+                    member.tend()
             await asyncio.sleep(0.1)
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal
 
 import uvloop
+from chaos_kit.crew import free_port
 
 Mode = Literal["pass", "slow", "hold", "refuse"]
 Dial = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -25,11 +26,14 @@ class Proxy:
         self._passing.set()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self.port = 0
+        self.port = free_port()
+
+    def __str__(self) -> str:
+        listens = "" if self._server is not None else ", nobody listens"
+        return f"{self._mode} at {self.port}{listens}, {len(self._open)} ends open"
 
     async def listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def become(self, mode: Mode) -> None:
         """Whatever was half open or down breaks off when it ends: its peers never learn what was lost."""
@@ -106,6 +110,9 @@ class Proxies:
 
     def cut(self, name: str) -> None:
         self._loop.call_soon_threadsafe(self._all[name].cut)
+
+    def standing(self) -> list[str]:
+        return [f"proxy of {name}: {proxy}" for name, proxy in self._all.items()]
 
     def close(self) -> None:
         for proxy in self._all.values():

@@ -21,6 +21,7 @@ from chaos_kit.proxy import Proxies
 from chaos_kit.recorder import Event, Recorder
 from chaos_kit.saboteur import Saboteur
 from chaos_kit.servers import Disk, Servers
+from chaos_kit.standing import standing
 from chaos_kit.telling import hours_pass, untold_of
 from sqlalchemy import text
 
@@ -31,6 +32,10 @@ from trunkline.work.errors import DATABASE_AWAY
 START_SECONDS = 60.0
 SYNC_EVERY, FEED_EVERY = 0.8, 2.0
 """Seconds between two presses of sync anywhere, and between two looks at one tenant's feed."""
+STALLED_SECONDS = 75.0
+"""Without a fault that is over, or without rest, after which it is said how everything stands: no single wait for a
+worker is that long.
+"""
 Say = Callable[[str], None]
 
 
@@ -142,8 +147,8 @@ class Rig:
         try:
             await self.customers.control("rate", rate=self.options.edits)
             struck = asyncio.create_task(saboteur.carry_out(faults))
-            await self._telling(struck, saboteur, len(faults))
-            findings = await self._rest(visiting)
+            await self._telling(struck, tending, saboteur, len(faults))
+            findings = await self._rest(visiting, saboteur)
         finally:
             for task in (*visiting, tending):
                 task.cancel()
@@ -173,21 +178,39 @@ class Rig:
             for number, at, account, kind, one, change in await self.customers.control("ledger")
         ]
 
-    async def _telling(self, struck: "asyncio.Task[None]", saboteur: Saboteur, number: int) -> None:
-        began = time.monotonic()
+    async def _telling(
+        self, struck: "asyncio.Task[None]", tending: "asyncio.Task[None]", saboteur: Saboteur, number: int
+    ) -> None:
+        began = moved = time.monotonic()
+        over = 0
         while not struck.done():
-            await asyncio.wait({struck}, timeout=10)
-            self.say(f"{time.monotonic() - began:5.0f} s  {saboteur.struck} of {number} faults")
+            await asyncio.wait({struck, tending}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            if tending.done():  # nobody starts again what dies
+                struck.cancel()
+                tending.result()
+            missed = f", {saboteur.missed} missed" if saboteur.missed else ""
+            self.say(f"{time.monotonic() - began:5.0f} s  {saboteur.struck} of {number} faults{missed}")
+            if saboteur.struck + saboteur.missed != over:
+                over, moved = saboteur.struck + saboteur.missed, time.monotonic()
+            elif time.monotonic() - moved > STALLED_SECONDS:
+                moved = time.monotonic()
+                await self._say_standing(saboteur, f"No fault was over for {STALLED_SECONDS:.0f} s.")
         await struck
 
-    async def _rest(self, visiting: "Sequence[asyncio.Task[None]]") -> list[Finding]:
+    async def _say_standing(self, saboteur: Saboteur, why: str) -> None:
+        lines = await standing(saboteur, self.crew, self.proxies, self.servers)
+        self.recorder.note("standing", why=why, lines=lines)
+        for line in (why, *lines):
+            self.say(f"         {line}")
+
+    async def _rest(self, visiting: "Sequence[asyncio.Task[None]]", saboteur: Saboteur) -> list[Finding]:
         """No more edits and faults; every stream is to end a pass that began after that. Then the comparison."""
         await self.customers.control("quiet")
         await self.customers.control("rate", rate=0)
         visiting[0].cancel()
         quiet = time.time()
         self.recorder.note("quiet")
-        told = time.monotonic()
+        told = stood = time.monotonic()
         deadline = told + self.options.settle
         left, untold = (
             await self._unsettled(quiet),
@@ -206,6 +229,11 @@ class Rig:
                 self.say(
                     f"{time.time() - quiet:5.0f} s  not at rest: {len(left)} streams; {untold or 'all told'}"
                 )
+            if time.monotonic() - stood > STALLED_SECONDS:
+                stood = time.monotonic()
+                await self._say_standing(saboteur, "Not at rest.")
+        if left or untold:
+            await self._say_standing(saboteur, "It never came to rest.")
         self.recorder.note("at rest", unsettled=len(left), untold=untold, seconds=time.time() - quiet)
         self.say(f"at rest after {time.time() - quiet:.0f} s")
         visiting[1].cancel()

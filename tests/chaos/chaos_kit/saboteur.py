@@ -29,6 +29,8 @@ TRAP_SECONDS = 5.0
 EDITS = 20
 AIM_SECONDS = 60.0
 """How long a worker that works is waited for; then the fault is noted as not struck, and the plan goes on."""
+DEED_SECONDS = 180.0
+"""How long a fault may take, its own length and all waits included; then likewise."""
 PROXIED = frozenset({"valkey", "postgres", "provider", "receiver"})
 _MODES: dict[str, Mode] = {"slow": "slow", "refuses": "refuse", "half open": "hold"}
 
@@ -54,7 +56,9 @@ class Saboteur:
         self._rng = random.Random(f"saboteur:{seed}")
         self._locks: dict[str, asyncio.Lock] = {}
         self._aiming = asyncio.Lock()
-        self.struck = 0
+        self.struck = self.missed = 0
+        self.in_hand: dict[str, tuple[Fault, float]] = {}
+        """By place: what strikes it, and since when."""
 
     async def carry_out(self, faults: Sequence[Fault]) -> None:
         """Each at its time; a place that is still being struck is waited for."""
@@ -69,11 +73,16 @@ class Saboteur:
             self._recorder.note(
                 "fault", kind=fault.kind, place=fault.place, seconds=fault.seconds, **fault.detail
             )
+            self.in_hand[fault.place] = fault, time.monotonic()
             try:
-                more = await self._deed(fault)(fault)
+                async with asyncio.timeout(DEED_SECONDS):
+                    more = await self._deed(fault)(fault)
             except Exception as error:  # noqa: BLE001 - one fault that cannot be carried out is no reason to stop
+                self.missed += 1
                 self._recorder.note("not struck", kind=fault.kind, place=fault.place, error=repr(error))
                 return
+            finally:
+                del self.in_hand[fault.place]
             self.struck += 1
             self._recorder.note("fault over", kind=fault.kind, place=fault.place, **(more or {}))
 
@@ -113,8 +122,10 @@ class Saboteur:
         async with self._aim(fault.place) as (member, held):
             pid = member.pid
             member.pause()
-        await asyncio.sleep(fault.seconds)
-        member.go_on()
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            member.go_on()
         return {"pid": pid, "held": held}
 
     async def _deploy(self, fault: Fault) -> dict[str, Any]:
@@ -144,20 +155,22 @@ class Saboteur:
         pid, child = member.pid, member.child
         trap = self._crew.trap(fault.place, point)
         trap.touch()
-        # so that every worker has something to come by with
-        if point == AFTER_SENDING:
-            await self._customers.send_tests()
-        else:
-            await self._customers.control("edit", times=EDITS)
-        deadline = time.monotonic() + TRAP_SECONDS
-        while child is not None and child.status is None:
-            if time.monotonic() > deadline:
-                break
-            await asyncio.sleep(0.02)
-        there = not trap.exists()
-        trap.unlink(missing_ok=True)
-        if not there:
-            member.leave(signal.SIGKILL)
+        try:
+            # so that every worker has something to come by with
+            if point == AFTER_SENDING:
+                await self._customers.send_tests()
+            else:
+                await self._customers.control("edit", times=EDITS)
+            deadline = time.monotonic() + TRAP_SECONDS
+            while child is not None and child.status is None:
+                if time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.02)
+        finally:  # whatever went wrong: a worker that is left with a trap counts as away for ever
+            there = not trap.exists()
+            trap.unlink(missing_ok=True)
+            if not there:
+                member.leave(signal.SIGKILL)
         return {"pid": pid, "at": point if there else "elsewhere"}
 
     async def _alive(self, name: str) -> Member:
@@ -226,9 +239,11 @@ class Saboteur:
         await self._servers.restart_valkey()
 
     async def _starve(self, fault: Fault) -> None:
-        await self._servers.starve_valkey()
-        await asyncio.sleep(fault.seconds)
-        await self._servers.feed_valkey()
+        try:
+            await self._servers.starve_valkey()
+            await asyncio.sleep(fault.seconds)
+        finally:
+            await self._servers.feed_valkey()
 
     async def _crash(self, _: Fault) -> None:
         await self._servers.restart_postgres(signal.SIGKILL)
@@ -237,9 +252,11 @@ class Saboteur:
         await self._servers.restart_postgres(signal.SIGINT)
 
     async def _fill(self, fault: Fault) -> None:
-        self._disk.fill()
-        await asyncio.sleep(fault.seconds)
-        self._disk.empty()
+        try:
+            self._disk.fill()
+            await asyncio.sleep(fault.seconds)
+        finally:
+            self._disk.empty()
         await self._servers.revive_postgres()
 
     async def _proxied(self, fault: Fault) -> None:
@@ -247,9 +264,11 @@ class Saboteur:
         if how == "cut":
             self._proxies.cut(fault.place)
             return
-        self._proxies.become(fault.place, _MODES[how])
-        await asyncio.sleep(fault.seconds)
-        self._proxies.become(fault.place, "pass")
+        try:
+            self._proxies.become(fault.place, _MODES[how])
+            await asyncio.sleep(fault.seconds)
+        finally:
+            self._proxies.become(fault.place, "pass")
 
     async def _scripted(self, fault: Fault) -> None:
         given: dict[str, Any] = {**fault.detail, "kind": fault.kind}

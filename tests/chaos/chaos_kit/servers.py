@@ -21,6 +21,8 @@ from trunkline.work.errors import DATABASE_AWAY
 CLONE_NEWNS = 0x00020000  # <linux/sched.h>
 DISK = 2 * 1024**3
 START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+"""How long a server may take to its end; then it is killed."""
 
 
 class Disk:
@@ -152,5 +154,8 @@ class Servers:
 
 
 async def _ended(child: Child) -> None:
-    while child.status is None:  # noqa: ASYNC110 - what is waited for is a process
+    deadline = time.monotonic() + STOP_SECONDS
+    while child.status is None:
+        if time.monotonic() > deadline:
+            child.signal(signal.SIGKILL)
         await asyncio.sleep(0.02)
