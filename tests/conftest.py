@@ -3,10 +3,13 @@
 import asyncio
 import itertools
 import os
+import random
 import shutil
+import socket
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,8 @@ BY_FILE = (
 """What a file makes for all its tests is worth more than an even load. The gallery needs no demo."""
 MEMORY_BYTES = 2 * 1024**3
 """Free at least: a process's servers take some 300 MB of it."""
+PORTS = range(16_000, 30_000)
+"""Below those that systems hand out by themselves, to whoever listens at 0 or calls somebody."""
 _numbers = itertools.count(1)
 
 
@@ -84,6 +89,26 @@ async def _tuned(servers: EmbeddedServers) -> None:
     await owner.execute("alter system set max_wal_size = '192MB'")
     await owner.execute("select pg_reload_conf()")
     await owner.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(PORTS, len(PORTS)):
+            try:
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError(f"no {count} free ports in {PORTS}")
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """So many, for processes that a test starts. Nobody is given them by chance until those listen there."""
+    return _free_ports
 
 
 class Copies:

@@ -4,6 +4,9 @@
 requests) fail the test at its end. `check(page)` asks axe-core and looks for overflow. `serve(app)` runs a
 Litestar app on a free port of 127.0.0.1 and returns its origin. `demo` is everything, running;
 `organisation(slug)` adds a customer of the test's own to it, so that journeys do not meet; `portal` signs in.
+
+A busy machine only makes a journey slower: whatever is looked at after a click is waited for by what it shows
+(`expect`), never by time, and an address is only gone to, or a page reloaded, once the click before has arrived.
 """
 
 import asyncio
@@ -25,7 +28,16 @@ import httpx2
 import msgspec
 import pytest
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Frame, JSHandle, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Frame,
+    JSHandle,
+    Locator,
+    Page,
+    async_playwright,
+    expect,
+)
 from playwright.async_api import Error as PlaywrightError
 
 from trunkline.kernel.db import Database
@@ -36,6 +48,10 @@ from trunkline_tenants.directory import Directory
 CHROMIUM = Path(os.environ.get("TRUNKLINE_CHROMIUM", "/usr/bin/chromium"))
 SHOTS = os.environ.get("TRUNKLINE_SCREENSHOTS")
 """A folder: journeys that call `shoot` leave their pictures there; unset: none are taken."""
+
+PATIENCE = 60.0
+"""Seconds that anything may take which the machine alone decides on; what is there at once costs none of it."""
+expect.set_options(timeout=PATIENCE * 1000)
 
 AXE_RUN = """() => axe.run(document, {
     iframes: false, resultTypes: ["violations"],
@@ -49,6 +65,7 @@ Check = Callable[[Page], Awaitable[None]]
 Serve = Callable[..., Awaitable[str]]
 Shoot = Callable[[Page, str], Awaitable[None]]
 Organise = Callable[[str, str], Awaitable[None]]
+Until = Callable[[Page, str, Locator], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -222,6 +239,20 @@ def shoot() -> Shoot:
     return take
 
 
+@pytest.fixture
+def until() -> Until:
+    async def look(page: Page, address: str, shown: Locator) -> None:
+        """Looked at again and again, as somebody who waits would; for pages that do not renew themselves."""
+        deadline = time.monotonic() + PATIENCE
+        await page.goto(address)
+        while not await shown.count():
+            assert time.monotonic() < deadline, f"{address} never showed {shown}"
+            await page.wait_for_timeout(300)
+            await page.reload()
+
+    return look
+
+
 class Demo(msgspec.Struct, frozen=True, kw_only=True):
     """`trunkline up --demo`, running: the real processes, servers and data, in a folder of the session's own."""
 
@@ -257,18 +288,10 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
         return answer.json()
 
 
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
 @pytest.fixture(scope="session")
-def demo(chromium_path: str) -> Iterator[Demo]:
+def demo(chromium_path: str, free_ports: Callable[[int], list[int]]) -> Iterator[Demo]:
     folder = Path(tempfile.mkdtemp(prefix="trunkline-journey-"))
-    web, sandbox, product = _free_ports(3)
+    web, sandbox, product = free_ports(3)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
     environment |= {
         "TRUNKLINE_DATA": str(folder / "data"),

@@ -33,7 +33,7 @@ async def test_what_the_product_writes_is_allowed_written_once_and_explained(
     await check(page)
     await page.get_by_role("button", name="Allow writing").click()
     await portal.consent(page, ACCOUNT)
-    await expect(page.get_by_role("heading", name="HubSpot", level=1)).to_be_visible()
+    await expect(page).to_have_url(f"{demo.origin}/portal/connections/{connection_id}")
     await expect(page.get_by_text("This connection may only read.")).to_have_count(0)
 
     before, key = demo.live(ACCOUNT_ID, "contacts"), str(uuid4())

@@ -37,7 +37,7 @@ async def begin(demo, organisation, portal, page, connector, tenant):
 
 async def arrives(page, connector):
     says = page.get_by_role("status").get_by_text(f"{NAMES[connector]} is connected.")
-    await expect(says).to_be_visible(timeout=20_000)
+    await expect(says).to_be_visible()
 
 
 async def consent(page, connector):

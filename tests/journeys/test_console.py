@@ -21,6 +21,7 @@ async def enter(demo, page, email="support@trunkline.example"):
         demo.staff_password if "@trunkline." in email else demo.member_password
     )
     await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(re.compile("^(?!.*/login)"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ async def test_from_the_list_to_the_runbook_of_a_cause(demo, wonka, portal, open
 
     # The grant goes; the open page says so by itself, and puts the tenant first.
     demo.control("POST", f"grants/{mine[-1]['id']}/revoke")
-    await expect(mark.get_by_text("Reconnect needed")).to_be_visible(timeout=60_000)
+    await expect(mark.get_by_text("Reconnect needed")).to_be_visible()
     first = rows(page).first
     await expect(first).to_contain_text("Reconnect needed")
     await expect(mark).to_contain_text("Access withdrawn")
@@ -99,7 +100,7 @@ async def test_from_the_list_to_the_runbook_of_a_cause(demo, wonka, portal, open
     await customer.get_by_role("button", name="Reconnect", exact=True).click()
     await portal.consent(customer, ACCOUNT)
     await expect(customer.get_by_role("status").get_by_text("HubSpot is reconnected.")).to_be_visible()
-    await expect(page.get_by_role("link", name="Wonka Industries")).to_have_count(0, timeout=15_000)
+    await expect(page.get_by_role("link", name="Wonka Industries")).to_have_count(0)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -170,7 +171,6 @@ async def test_support_and_members_meet_a_closed_door(demo, wonka, open_page, ch
     await check(page)
     member = await open_page(allow=("403 (Forbidden)",))
     await enter(demo, member, "owner@wonka.example")
-    await expect(member).not_to_have_url(f"{demo.origin}/login?next=/console")
     for path in (*PAGES, *FOR_ADMINISTRATORS):
         answer = await member.goto(f"{demo.origin}{path}")
         assert answer.status == 403, path

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 
 import httpx2
 from playwright.async_api import expect
@@ -13,7 +12,6 @@ if SHOTS:
     SHAPES += [("wide-light", 1280, "light"), ("wide-dark", 1280, "dark"), ("narrow-light", 390, "light")]
 
 TENANT = "soylent"
-CLOCK = 60_000
 
 
 def control(demo, provider, path, body):
@@ -23,17 +21,9 @@ def control(demo, provider, path, body):
     return answer.json()
 
 
-async def until(page, address, locator):
-    """Looked at again and again, as somebody who waits would."""
-    deadline = time.monotonic() + CLOCK / 1000
-    await page.goto(address)
-    while not await locator.count():
-        assert time.monotonic() < deadline, f"{address} never showed it"
-        await page.wait_for_timeout(300)
-        await page.reload()
-
-
-async def test_from_registration_to_a_change_on_screen(demo, organisation, portal, open_page, check, shoot):
+async def test_from_registration_to_a_change_on_screen(
+    demo, organisation, portal, open_page, check, shoot, until
+):
     await organisation(TENANT, "Soylent")
     page = await open_page()
     await portal.sign_in(page, f"owner@{TENANT}.example")
@@ -48,7 +38,7 @@ async def test_from_registration_to_a_change_on_screen(demo, organisation, porta
     await until(page, home, card.get_by_text("Registered", exact=True).first)
     await portal.use_suggested(page, told, "Deals")
     await page.goto(home)
-    await expect(page.get_by_text("up to date").first).to_be_visible(timeout=CLOCK)
+    await expect(page.get_by_text("up to date").first).to_be_visible()
 
     made = control(
         demo,

@@ -7,7 +7,6 @@ from playwright.async_api import expect
 ACCOUNT, OTHER = "Blue Harbor Studio", "Northwind Outfitters"
 ACCOUNT_ID = "48120002"
 CAUSE = re.compile("no longer lets us in.*Press Reconnect")
-SEEN_WITHIN = 60_000  # ms, by which a customer must have been told
 
 
 async def staff_sees(demo, page, check, shoot):
@@ -16,6 +15,7 @@ async def staff_sees(demo, page, check, shoot):
     await page.get_by_label("E-mail address").fill("support@trunkline.example")
     await page.get_by_label("Password").fill(demo.staff_password)
     await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url(f"{demo.origin}/console")
     await page.get_by_role("link", name="Hooli").click()
     await expect(page.get_by_text("Reconnect needed")).to_be_visible()
     await expect(page.get_by_text("grant_revoked", exact=True)).to_be_visible()
@@ -35,7 +35,7 @@ async def test_a_revoked_grant_is_seen_explained_and_repaired(
     connection_id = await portal.connect(page, ACCOUNT)
     await portal.use_suggested(page, connection_id, "Contacts")
     await portal.open(page, connection_id)
-    await expect(page.get_by_text("Up to date", exact=True)).to_be_visible(timeout=30_000)
+    await expect(page.get_by_text("Up to date", exact=True)).to_be_visible()
     await expect(page.get_by_role("button", name="Sync now")).to_be_visible()
     recipe = await page.get_by_role("row", name="Contacts →").get_by_role("link").first.get_attribute("href")
     head = demo.api("changes", tenant="hooli", after=0, limit=1)["head"]
@@ -45,7 +45,7 @@ async def test_a_revoked_grant_is_seen_explained_and_repaired(
     state = demo.control("GET", "state")
     mine = [g for g in state["grants"] if g["account"] == ACCOUNT_ID and g["revoked_at"] is None]
     demo.control("POST", f"grants/{mine[-1]['id']}/revoke")
-    await expect(page.get_by_text(CAUSE)).to_be_visible(timeout=SEEN_WITHIN)
+    await expect(page.get_by_text(CAUSE)).to_be_visible()
     await expect(page.get_by_text("Reconnect needed", exact=True)).to_be_visible()
     for useless in ("Sync now", "Pause", "Full re-read", "Reconnect account"):
         await expect(page.get_by_text(useless, exact=True)).to_be_hidden()
@@ -77,7 +77,7 @@ async def test_a_revoked_grant_is_seen_explained_and_repaired(
     assert page.url.endswith(connection_id)
     first = page.get_by_role("table", name="Runs").get_by_role("row").nth(1)
     await expect(first).to_contain_text("Changes only")
-    await expect(first).to_contain_text("Succeeded", timeout=30_000)
+    await expect(first).to_contain_text("Succeeded")
     await expect(page.get_by_text("Healthy", exact=True)).to_be_visible()
     assert (
         await page.get_by_role("row", name="Contacts →").get_by_role("link").first.get_attribute("href")

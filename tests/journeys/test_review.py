@@ -9,7 +9,9 @@ COMPANIES = {"account": ACCOUNT_ID, "object": "companies"}
 HELD, GONE = 80, 60
 
 
-async def test_a_mass_deletion_waits_for_a_decision(demo, organisation, portal, open_page, check, shoot):
+async def test_a_mass_deletion_waits_for_a_decision(
+    demo, organisation, portal, open_page, check, shoot, until
+):
     def deleted() -> int:
         found = demo.api("changes", tenant="umbrella", after=0, limit=1000)["changes"]
         return sum(one["operation"] == "deleted" for one in found)
@@ -21,19 +23,14 @@ async def test_a_mass_deletion_waits_for_a_decision(demo, organisation, portal, 
     connection_id = await portal.connect(page, ACCOUNT)
     await portal.use_suggested(page, connection_id, "Companies")
     await portal.open(page, connection_id)
-    await expect(page.get_by_text("Up to date", exact=True)).to_be_visible(timeout=30_000)
+    await expect(page.get_by_text("Up to date", exact=True)).to_be_visible()
     assert demo.api("changes", tenant="umbrella", after=0, limit=1)["head"] == HELD
 
     demo.control("POST", "records/archive", {**COMPANIES, "count": GONE})
     await page.get_by_role("button", name="Sync now").click()
-    await page.goto(f"{demo.origin}/portal/reviews")
+    await expect(page.locator("#flashes")).to_be_visible()
     waiting = page.get_by_text(re.compile(f"{GONE} records of {HELD} disappeared at once"))
-    for _ in range(20):
-        if await waiting.is_visible():
-            break
-        await page.wait_for_timeout(500)
-        await page.reload()
-    await expect(waiting).to_be_visible()
+    await until(page, f"{demo.origin}/portal/reviews", waiting)
     await check(page)
     await page.get_by_role("link", name=re.compile("Companies")).first.click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(

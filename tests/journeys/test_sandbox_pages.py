@@ -1,6 +1,7 @@
 """The sandbox's own pages in a browser: consent, control, and the product without Trunkline."""
 
 import pytest
+from playwright.async_api import expect
 
 from trunkline.sandbox.app import create_sandbox
 from trunkline.sandbox.product import create_product
@@ -44,7 +45,7 @@ async def test_cancel_needs_no_choice_and_no_javascript(origin, open_page):
     page = await open_page(javascript=False, allow=("404 (",))  # nobody listens at the redirect URI
     await page.goto(authorize(origin))
     await page.get_by_role("button", name="Cancel").click()
-    assert "error=access_denied" in page.url
+    await page.wait_for_url("**error=access_denied**")
 
 
 @pytest.mark.parametrize(("width", "theme"), LOOKS)
@@ -56,7 +57,8 @@ async def test_control(simulator, origin, open_page, check, width, theme):
     await page.wait_for_load_state("load")
     await page.locator("#bulk-count").fill("7")
     await page.get_by_role("button", name="Change them").click()
-    assert await page.get_by_role("status").inner_text() == "Done. Changed 7 contacts in Blue Harbor Studio."
+    done = "Done. Changed 7 contacts in Blue Harbor Studio."
+    await expect(page.get_by_role("status")).to_have_text(done)
     await page.get_by_label("Server error (500)").check()
     await page.get_by_role("button", name="Switch it on").click()
     await page.get_by_role("button", name="Clear all trouble").wait_for()
@@ -64,6 +66,7 @@ async def test_control(simulator, origin, open_page, check, width, theme):
     await check(page)
     assert [fault.kind for fault in simulator.faults.active()] == ["500"]
     await page.get_by_role("button", name="Clear all trouble").click()
+    await expect(page.get_by_role("button", name="Clear all trouble")).to_have_count(0)
     assert simulator.faults.active() == []
     assert len(simulator.store.ledger) == 7
 

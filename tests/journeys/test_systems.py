@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from standardwebhooks import Webhook
 
 
-async def test_from_an_address_to_an_entity(demo, organisation, portal, open_page, check, shoot):
+async def test_from_an_address_to_an_entity(demo, organisation, portal, open_page, check, shoot, until):
     await organisation("vandelay", "Vandelay")
     page = await open_page()
     await portal.sign_in(page, "owner@vandelay.example")
@@ -43,7 +43,7 @@ async def test_from_an_address_to_an_entity(demo, organisation, portal, open_pag
             assert (await client.post(url, content=body, headers=headers)).status_code == 200
 
     await send(1, email="ada@example.com", first_name="Ada", last_name="Byron")
-    await expect(page.get_by_text("An event has come.")).to_be_visible(timeout=20_000)  # by itself
+    await expect(page.get_by_text("An event has come.")).to_be_visible()  # by itself
     await check(page)
     await page.get_by_role("link", name="Choose how it is read").click()
     await expect(page.get_by_label("Key", exact=True)).to_have_value("data.id")
@@ -70,7 +70,7 @@ async def test_from_an_address_to_an_entity(demo, organisation, portal, open_pag
     await page.get_by_role("link", name="Start from scratch").click()
     await page.get_by_text("Contact", exact=True).first.click()
     await page.get_by_role("button", name="Continue").click()
-    await expect(page.locator("#preview").get_by_text("ada@example.com").first).to_be_visible(timeout=20_000)
+    await expect(page.locator("#preview").get_by_text("ada@example.com").first).to_be_visible()
     await check(page)
     await shoot(page, "system-recipe-wide-light")
     await page.get_by_role("button", name="Continue").click()
@@ -83,12 +83,9 @@ async def test_from_an_address_to_an_entity(demo, organisation, portal, open_pag
 
     await page.goto(f"{demo.origin}/portal")
     await page.get_by_role("link", name="Our shop").click()
+    await expect(page.get_by_role("heading", name="Our shop", level=1)).to_be_visible()
     contacts = page.get_by_role("link", name="1", exact=True)
-    for _ in range(40):
-        if await contacts.count():
-            break
-        await page.wait_for_timeout(250)
-        await page.reload()
+    await until(page, page.url, contacts)
     await check(page)
     await shoot(page, "system-connection-wide-light")
     await page.set_viewport_size({"width": 390, "height": 900})
@@ -100,10 +97,4 @@ async def test_from_an_address_to_an_entity(demo, organisation, portal, open_pag
     await contacts.first.click()
     await expect(page.get_by_text("Ada Byron").first).to_be_visible()
     await send(2, email="ada@new.example", first_name="Ada", last_name="Lovelace")
-    lovelace = page.get_by_text("Ada Lovelace").first
-    for _ in range(40):
-        if await lovelace.count():
-            break
-        await page.wait_for_timeout(250)
-        await page.reload()
-    await expect(lovelace).to_be_visible()
+    await until(page, page.url, page.get_by_text("Ada Lovelace"))

@@ -47,23 +47,21 @@ async def test_from_registering_to_sending_again(demo, organisation, portal, ope
     await page.get_by_role("button", name="Send a test").click()
     await expect(
         page.get_by_role("row", name=re.compile("webhook.test")).get_by_text("Succeeded")
-    ).to_be_visible(timeout=20_000)
+    ).to_be_visible()
     body, headers = got[-1]
     assert judge.verify(body, headers)["type"] == "webhook.test"
 
     await portal.connect(page, "Blue Harbor Studio")
     await page.goto(endpoint)
     for name in ("connection.created", "connection.confirmed"):
-        await expect(page.get_by_role("row", name=re.compile(name)).get_by_text("Succeeded")).to_be_visible(
-            timeout=20_000
-        )
+        await expect(page.get_by_role("row", name=re.compile(name)).get_by_text("Succeeded")).to_be_visible()
     types = [judge.verify(body, headers)["type"] for body, headers in got]
     assert {"connection.created", "connection.confirmed"} <= set(types)
 
     refusing["status"] = 500
     await page.get_by_role("button", name="Send a test").click()
     row = page.get_by_role("row", name=re.compile("webhook.test.*500 not taken"))
-    await expect(row).to_be_visible(timeout=20_000)
+    await expect(row).to_be_visible()
     await check(page)
     await row.get_by_role("link").click()
     await expect(page.get_by_text("out of order").first).to_be_visible()
@@ -71,7 +69,7 @@ async def test_from_registering_to_sending_again(demo, organisation, portal, ope
     refused = judge.verify(*got[-1])
     refusing["status"] = 204
     await page.get_by_role("button", name="Send again").click()
-    await expect(page.get_by_text("Succeeded", exact=True)).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("Succeeded", exact=True)).to_be_visible()
     assert judge.verify(*got[-1]) == refused
     delivery = page.url
 
@@ -105,13 +103,14 @@ async def test_the_installations_own_in_the_console(demo, open_page, check, shoo
                 await page.get_by_label("E-mail address").fill("chief@trunkline.example")
                 await page.get_by_label("Password").fill(demo.staff_password)
                 await page.get_by_role("button", name="Sign in").click()
+                await expect(page).to_have_url(f"{demo.origin}/console")
                 await page.goto(f"{demo.origin}/console/webhooks")
                 await check(page)
                 await shoot(page, f"webhooks-console-{name}")
                 await page.get_by_role("link", name="Every tenant's events").click()
                 await expect(
                     page.get_by_role("row", name="webhook.test").filter(has_text="Could not be reached")
-                ).to_be_visible(timeout=20_000)
+                ).to_be_visible()
                 await expect(page.get_by_role("heading", name="Tenants' deliveries")).to_be_visible()
                 await check(page)
                 await shoot(page, f"webhooks-console-endpoint-{name}")

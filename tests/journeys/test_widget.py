@@ -31,7 +31,7 @@ async def test_from_the_products_page_to_a_finished_sync(demo, open_page, check,
     await frame.get_by_role("button", name="Done").click()
     await expect(page.locator("iframe")).to_have_count(0)
 
-    await expect(page.get_by_text(re.compile(r"4[,.]?883"))).to_be_visible(timeout=60_000)
+    await expect(page.get_by_text(re.compile(r"4[,.]?883"))).to_be_visible()
     await check(page)
     await shoot(page, "product-synced")
     changes = demo.api("changes", tenant="globex", after=0, limit=1)

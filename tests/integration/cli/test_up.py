@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,18 +18,10 @@ TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 SCRIPT = Path(__file__).with_name("composition_for_tests.py")
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 class Installation:
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, ports: list[int]) -> None:
         self.data = data
-        self.web, self.sandbox, self.product = free_ports(3)
+        self.web, self.sandbox, self.product, self.other = ports
         self.env = {
             name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")
         } | {
@@ -90,8 +82,8 @@ class Installation:
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path / "data")
+def installation(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Iterator[Installation]:
+    made = Installation(tmp_path / "data", free_ports(4))
     yield made
     for process in made.processes:
         if process.poll() is None:
@@ -172,7 +164,7 @@ def test_a_second_copy_a_taken_port_and_other_commands_beside_it(
     installation: Installation, tmp_path: Path
 ) -> None:
     process, _ = installation.up()
-    other = free_ports(1)[0]
+    other = installation.other
     for second in (installation.run("up"), installation.run("up", TRUNKLINE_PORT=str(other))):
         assert_one_sentence(second, f"process {process.pid}", "TRUNKLINE_DATA")
     taken = installation.run("up", TRUNKLINE_DATA=str(tmp_path / "elsewhere"))

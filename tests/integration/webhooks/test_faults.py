@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -162,12 +161,10 @@ def post(url: str, origin: str, path: str, body: bytes) -> int | None:
 
 
 async def test_killed_after_the_commit_and_before_the_answer(
-    hooks: Hooks, db: Database, valkey_url: str, tmp_path: Path
+    hooks: Hooks, db: Database, valkey_url: str, tmp_path: Path, free_ports: Callable[[int], list[int]]
 ) -> None:
     tenant, _ = await hooks.connect("101")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    (port,) = free_ports(1)
     origin = "https://trunkline.test"
     env = {
         "TRUNKLINE_DATA": str(tmp_path),
