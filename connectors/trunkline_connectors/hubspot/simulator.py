@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast, get_args
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
@@ -19,7 +19,13 @@ from trunkline_connectors.hubspot.simulator_errors import error, rate_limited
 from trunkline_connectors.hubspot.simulator_hooks import HubSpotHooks
 from trunkline_connectors.hubspot.simulator_owners import OWNERS, owner_routes, seed_owners
 from trunkline_connectors.hubspot.simulator_routes import account_routes, crm_routes, property_routes
-from trunkline_connectors.hubspot.simulator_schema import CONTACTS, OBJECT_TYPES, SCOPES, PropertyType
+from trunkline_connectors.hubspot.simulator_schema import (
+    CONTACTS,
+    OBJECT_TYPES,
+    SCOPES,
+    PropertyDef,
+    PropertyType,
+)
 from trunkline_connectors.hubspot.simulator_seed import PORTALS, Portal, sample, seed_objects
 from trunkline_connectors.hubspot.simulator_tokens import token_routes
 
@@ -31,6 +37,7 @@ class HubSpotSimulator(Simulator):
     title = "HubSpot"
     scopes = SCOPES
     object_types = OBJECT_TYPES
+    field_types = get_args(PropertyType)
     targets: ClassVar = {"CRM data": "/crm/", "Tokens": "/oauth/"}
 
     def __init__(
@@ -44,6 +51,7 @@ class HubSpotSimulator(Simulator):
         super().__init__(clients=clients, seed=seed, now=now)
         self.portals = {portal.id: portal for portal in portals}
         self.crm = Crm(self.store, self.oauth, now)
+        self._removed: dict[tuple[str, str], PropertyDef] = {}
         for portal in portals:
             for kind in portal.counts:
                 self.store.seed(portal.id, kind, seed_objects(seed, portal, kind))
@@ -108,12 +116,22 @@ class HubSpotSimulator(Simulator):
         return frozenset(d.name for d in self.crm.properties[object_type].values() if not d.read_only)
 
     def remove_property(self, object_type: str, name: str) -> None:
-        """As an administrator of the accounts does; the values go with it."""
-        del self.crm.properties[object_type][name]
+        """As an administrator of the accounts does; nobody is given its values any more."""
+        self._removed[object_type, name] = self.crm.properties[object_type].pop(name)
 
     def retype_property(self, object_type: str, name: str, to: PropertyType) -> None:
         known = self.crm.properties[object_type]
         known[name] = msgspec.structs.replace(known[name], type=to, options=())
+
+    def change_field(self, object_type: str, name: str, to: str) -> None:
+        known = self.crm.properties[object_type]
+        if not to:
+            self.remove_property(object_type, name)
+            return
+        if name not in known:
+            known[name] = self._removed.pop((object_type, name))
+        if known[name].type != to:
+            self.retype_property(object_type, name, cast("PropertyType", to))
 
     def set_options(self, object_type: str, name: str, **options: str) -> None:
         """An enumeration's values and their labels."""

@@ -66,6 +66,18 @@ class Actions:
             self._store.archive(account, object_type, object_id)
         return [self._public(object_type, object_id) for object_id in chosen]
 
+    def change_field(self, object_type: str, name: str, to: str) -> None:
+        """`to`: the type that the field has from now on; empty: it is gone."""
+        kind, types = self.type_of(object_type), self._simulator.field_types
+        if not types:
+            raise ControlError(f"Fields of {self._simulator.title} stay as they are.")
+        if to and to not in types:
+            raise ControlError(f"type must be one of {', '.join(types)}, or empty: then the field goes.")
+        try:
+            self._simulator.change_field(object_type, name, to)
+        except LookupError:
+            raise ControlError(f"{kind.plural} have no field {name[:50]!r}.") from None
+
     def make_key(self, account: str, scopes: Sequence[str] = ()) -> str:
         if not self._simulator.keys:
             raise ControlError("Accounts of this provider have no API keys.")

@@ -61,6 +61,14 @@ class AuthorizeIn(msgspec.Struct, forbid_unknown_fields=True):
     optional: list[str] = []
 
 
+class FieldIn(msgspec.Struct, forbid_unknown_fields=True):
+    """`type`: of `Simulator.field_types`; empty: the field goes."""
+
+    object: str
+    field: str
+    type: str = ""
+
+
 class KeyIn(msgspec.Struct, forbid_unknown_fields=True):
     account: str
     scopes: list[str] = []
@@ -222,6 +230,12 @@ def control_api(simulator: Simulator) -> list[HTTPRouteHandler]:
         asked = await _body(request, KeyIn)
         return {"key": actions.make_key(asked.account, asked.scopes)}
 
+    @post(f"{API}/fields", guards=[same_origin], status_code=200)
+    async def change_field(request: AnyRequest) -> dict[str, str]:
+        asked = await _body(request, FieldIn)
+        actions.change_field(asked.object, asked.field, asked.type)
+        return {"field": asked.field, "type": asked.type}
+
     @post(f"{API}/webhooks", guards=[same_origin])
     async def add_webhook(request: AnyRequest) -> dict[str, str]:
         asked = await _body(request, WebhookIn)
@@ -229,7 +243,7 @@ def control_api(simulator: Simulator) -> list[HTTPRouteHandler]:
 
     return [
         state, requests, ledger, create, change, archive, revoke, expire, add_fault, clear_faults,
-        change_setting, register, authorize, make_key, add_webhook,
+        change_setting, register, authorize, make_key, change_field, add_webhook,
     ]  # fmt: skip
 
 

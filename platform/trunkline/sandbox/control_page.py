@@ -155,6 +155,11 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
             return "The API key was taken back: it does not work any more."
         return "The app was removed from the account: none of its tokens works any more."
 
+    def change_field(form: Form) -> str:
+        name, to = form.get("field", ""), form.get("type", "")
+        actions.change_field(form.get("object", ""), name, to)
+        return f"The field {name} is of the type {to} now." if to else f"The field {name} is gone."
+
     def make_key(form: Form) -> str:
         key = actions.make_key(form.get("account", ""))
         return f"Copy the new key now, it is not shown again: {key}"
@@ -188,6 +193,7 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
         "change_one": change_one,
         "archive_one": archive_one,
         "revoke": revoke,
+        "change_field": change_field,
         "make_key": make_key,
         "add_webhook": add_webhook,
         "expire": expire,

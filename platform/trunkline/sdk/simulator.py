@@ -81,6 +81,8 @@ class Simulator(ABC):
     object_types: tuple[ObjectType, ...]
     keys: bool = False
     """Whether a person of the account can make API keys, on the control page."""
+    field_types: ClassVar[tuple[str, ...]] = ()
+    """What an administrator may make of a field, in the provider's words; empty: fields stay as they are."""
     kept_types: ClassVar[frozenset[str]] = frozenset()
     """Types of which every account has some (its own users)."""
     targets: ClassVar[Mapping[str, str]] = {}
@@ -133,6 +135,12 @@ class Simulator(ABC):
         """Names that records of this type can hold; empty: any."""
         del object_type
         return frozenset()
+
+    def change_field(self, object_type: str, name: str, to: str) -> None:
+        """Of all accounts. `to`: one of `field_types`, or empty and it goes; one that had gone comes back
+        with its values. Raises LookupError where there is no such field.
+        """
+        raise LookupError(f"{object_type}.{name} stays as it is: {to!r}")
 
     def public_id(self, object_type: str, object_id: str) -> str:
         """The id as the API and people know it; the store's own are numbers that ascend."""

@@ -106,6 +106,9 @@ async def test_the_same_history_gives_the_same_changes():
         ("faults", {"kind": "flood", "requests": 1}, "kind must be one of"),
         ("settings", {"name": "access_seconds", "value": 86_401}, "between 0 and 86,400"),
         ("settings", {"name": "nope", "value": 0}, "access_seconds"),
+        ("fields", {"object": "contacts", "field": "nope"}, "no field 'nope'"),
+        ("fields", {"object": "contacts", "field": "nope", "type": "string"}, "no field 'nope'"),
+        ("fields", {"object": "contacts", "field": "city", "type": "list"}, "type must be one of string"),
         ("clients", {"client_id": "", "client_secret": "x", "redirect_uris": []}, "client_id"),
         ("authorize", {"account": SMALL.id, "query": {"client_id": "?"}}, "client_id"),
     ],
@@ -153,6 +156,31 @@ async def test_the_data_buttons_say_what_happened_and_keep_the_choice(http, simu
     assert "must be a whole number" in await press(
         http, do="create", account=SMALL.id, object="deals", count="-1"
     )
+
+
+async def test_a_field_goes_and_comes_back_by_the_buttons(http, simulator):
+    tokens = await grant(http)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+
+    async def seen() -> tuple[str | None, bool]:
+        listed = await http.get("/hubspot/crm/v3/properties/contacts", headers=headers)
+        kind = next(
+            (one["type"] for one in listed.json()["results"] if one["name"] == "lifecyclestage"), None
+        )
+        query = {"properties": "lifecyclestage", "limit": 1}
+        page = await http.get("/hubspot/crm/v3/objects/contacts", headers=headers, params=query)
+        return kind, "lifecyclestage" in page.json()["results"][0]["properties"]
+
+    options = simulator.crm.properties["contacts"]["lifecyclestage"].options
+    form = {"do": "change_field", "object": "contacts", "field": "lifecyclestage"}
+    assert "lifecyclestage is gone." in await press(http, type="", **form)
+    assert await seen() == (None, False)
+    assert "have no field" in await press(http, type="", **form)
+    assert "of the type enumeration now" in await press(http, type="enumeration", **form)
+    assert await seen() == ("enumeration", True)
+    assert simulator.crm.properties["contacts"]["lifecyclestage"].options == options
+    await press(http, type="number", **form)
+    assert await seen() == ("number", True)
 
 
 async def test_trouble_by_the_buttons(http, simulator):
