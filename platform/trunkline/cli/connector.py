@@ -190,7 +190,7 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
         pages = []
         for package in _packages(composition, names, whole=whole):
             try:
-                results = asyncio.run(run(package.manifest, package.simulator(), rules))
+                results = asyncio.run(run(package.manifest, package.simulator(), rules, package.folder))
             except NoSimulatorError as error:
                 raise Failure(str(error)) from error
             if not results:

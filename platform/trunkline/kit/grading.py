@@ -145,6 +145,8 @@ RULES: Final = (
         "Give `correlation`, the pointer to a request's id in an error answer.",
     ),
     GradeRule("signatures", "gold", "Deliveries are proven"),
+    GradeRule("events", "gold", "What is told is as promised"),
+    GradeRule("registration", "gold", "Addresses are registered and removed"),
     GradeRule("webhooks", "gold", "Events are taken in", _webhooks, "Declare [webhooks], or say why not."),
     GradeRule(
         "fixtures",
@@ -188,7 +190,7 @@ async def grade(package: Package, today: date | None = None) -> Graded:
 async def gather(package: Package, today: date | None = None) -> Evidence:
     trouble, results = "", []
     try:
-        results = await run(package.manifest, package.simulator())
+        results = await run(package.manifest, package.simulator(), folder=package.folder)
     except NoSimulatorError as error:
         trouble = str(error)
     today = today or datetime.now(UTC).date()

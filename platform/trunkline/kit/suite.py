@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ from trunkline.kernel.errors import TrunklineError
 from trunkline.kit.copying import Copy, EndlessError, short
 from trunkline.kit.harness import Connected, Harness, MakesSimulator, NotGrantedError
 from trunkline.runs.errors import ProviderError
+from trunkline.sdk.contracts import ContractError
+from trunkline.sdk.fixture_files import FixtureError
 from trunkline.sdk.manifest import Manifest, StreamSpec
 from trunkline.sdk.simulator import Account
 
@@ -41,7 +44,9 @@ class ExemptError(Exception):
 class Bench:
     """What a rule is tried with; every rule gets a simulator of its own."""
 
-    def __init__(self, manifest: Manifest, make: MakesSimulator) -> None:
+    def __init__(self, manifest: Manifest, make: MakesSimulator, folder: Path | None = None) -> None:
+        """`folder`: of the connector, for its contract and what was captured."""
+        self.folder = folder
         self.manifest = short(manifest, PAGE)
         self._make = make
         self._open: list[Harness] = []
@@ -96,15 +101,17 @@ def rule(name: str, title: str) -> Callable[[Try], Try]:
     return add
 
 
-async def run(manifest: Manifest, make: MakesSimulator, only: Sequence[str] = ()) -> list[Result]:
-    """Every rule, or those named, in order."""
+async def run(
+    manifest: Manifest, make: MakesSimulator, only: Sequence[str] = (), folder: Path | None = None
+) -> list[Result]:
+    """Every rule, or those named, in order. `folder`: of the connector; without, its contract is not held."""
     from trunkline.kit import rules_events, rules_reading, rules_trouble, rules_writing  # noqa: F401 - they add themselves
 
     results = []
     for one in RULES:
         if only and one.name not in only:
             continue
-        bench = Bench(manifest, make)
+        bench = Bench(manifest, make, folder)
         began = time.monotonic()
         state, detail = await _tried(one, bench)
         await bench.close()
@@ -121,6 +128,8 @@ async def _tried(one: Rule, bench: Bench) -> tuple[State, str]:
         return "exempt", str(error)
     except FailedError as error:
         return "failed", str(error)
+    except (ContractError, FixtureError) as error:
+        return "failed", f"{error} `trunkline connector check` tells the line."
     except EndlessError as error:
         return "failed", f"{error}."
     except ProviderError as error:

@@ -104,7 +104,7 @@ class FixtureHooks(AccountTeller):
         if not kind.type.endswith("*"):
             return kind.type
         registered = self._spec.registration.events if self._spec.registration else ()
-        fitting = [one for one in (*registered, *self._examples) if one[-1:] != "*" and kind.fits(one)]
+        fitting = [one for one in (*registered, *self._examples) if "*" not in one and kind.fits(one)]
         return next((one for one in fitting if _meaning(one) == word), f"{kind.type[:-1]}{word}")
 
     def _fitting(self, entry: LedgerEntry) -> list[Event]:
@@ -129,7 +129,11 @@ class FixtureHooks(AccountTeller):
 
     def _event(self, entry: LedgerEntry, kind: Event, name: str) -> dict[str, Any]:
         identity = self._played.public_id(entry.object_type, entry.object_id)
-        made: dict[str, Any] = copy.deepcopy(self._examples.get(name) or self._examples.get(kind.type) or {})
+        spec = self._played.spec_of(entry.object_type)
+        assert spec is not None
+        own = point(self._played.told(entry), spec.id)
+        alike = (self._examples.get(one) for one in (name, kind.type, _around(kind)))
+        made: dict[str, Any] = copy.deepcopy(next((one for one in alike if one), {}))
         if kind.document is not None:
             document = self._played.told(entry)
             if kind.document:
@@ -139,8 +143,10 @@ class FixtureHooks(AccountTeller):
         for pointer in kind.ids:
             if kind.document is None or not pointer.startswith(kind.document):
                 before = point(made, pointer)
-                listed = isinstance(before, list)
-                put(made, pointer, [identity] if listed else like(before, identity))
+                if isinstance(before, list):
+                    put(made, pointer, [like(next(iter(before), own), identity)])
+                else:
+                    put(made, pointer, like(own if before is None else before, identity))
         types = self._spec.types
         for pointer, part in zip(types, name.split(".", len(types) - 1), strict=False):
             put(made, pointer, part)
@@ -153,6 +159,20 @@ class FixtureHooks(AccountTeller):
         if kind.when is not None:
             put(made, kind.when.pointer, kind.when.equals[0])
         return made
+
+
+def _around(kind: Event) -> str:
+    """Where what surrounds an event's record is kept, for kinds of which none was captured."""
+    return f"*{kind.stream}"
+
+
+def _without(whole: dict[str, Any], pointer: str | None) -> dict[str, Any]:
+    made = copy.deepcopy(whole)
+    parents, _, last = (pointer or "").rpartition(".")
+    holder = point(made, parents)
+    if isinstance(holder, dict):
+        holder.pop(last, None)
+    return made
 
 
 def _meaning(kind: str) -> str | None:
@@ -178,4 +198,5 @@ def _by_type(hooks: Webhooks, examples: Sequence[Captured]) -> dict[str, dict[st
             found.setdefault(event.type, whole)
             if kind is not None:
                 found.setdefault(kind.type, whole)
+                found.setdefault(_around(kind), _without(whole, kind.document))
     return found

@@ -107,6 +107,14 @@ class Scheme:
                 found = number
         return _MISMATCH if found is None else Verdict("verified", found)
 
+    def signed_at(self, headers: Mapping[str, str]) -> float | None:
+        """Unix time of signing, where the headers tell one that a clock could."""
+        stamp = self.spec.timestamp
+        written = "" if stamp is None else _written(stamp, headers, self.spec.separator)
+        if stamp is None or stamp.unit == "text" or not written.isdecimal() or len(written) > 15:
+            return None
+        return int(written) / (1000 if stamp.unit == "ms" else 1)
+
     def sign(
         self, key: bytes, *, method: str, url: str, body: bytes, at: float, identity: str = ""
     ) -> dict[str, str]:
