@@ -79,7 +79,7 @@ def capture(folder: Path, event: Any, name: str = "renamed") -> None:
 
 def asking(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """The contract, with one more member of an event that it relies on."""
-    made = json.loads(json.dumps(CONTRACT))
+    made: dict[str, Any] = json.loads(json.dumps(CONTRACT))
     made["$defs"]["event"]["required"].append(name)
     made["$defs"]["event"]["properties"][name] = schema
     return made
