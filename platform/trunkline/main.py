@@ -48,6 +48,7 @@ def web_app(settings: Settings) -> Any:
     from trunkline.runs.drift_controllers import DriftController
     from trunkline.services import build_services
     from trunkline.web import create_app, database_check
+    from trunkline.webhooks.controllers import InboundEventController
     from trunkline.webhooks.described import described
     from trunkline.webhooks.intake import PREFIX
     from trunkline_tenants.account import Account
@@ -108,6 +109,7 @@ def web_app(settings: Settings) -> Any:
             DeliveryController,
             ModelController,
             ConnectorController,
+            InboundEventController,
             RecipeController,
         ],
         pages=handlers(development=development),

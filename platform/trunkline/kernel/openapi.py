@@ -26,7 +26,10 @@ DESCRIPTION = (
     "header `Trunkline-Tenant`, with the tenant's slug; a key bound to a tenant need not. "
     "An API key has scopes; each operation names the one it needs. A POST with an `Idempotency-Key` is "
     "carried out once: for 24 hours, sending it again gives the same answer. "
-    "Every failure is a problem document (RFC 9457) whose `code` is stable."
+    "Every failure is a problem document (RFC 9457) whose `code` is stable. "
+    "This document is the same for everybody, so that of events it has those of the connectors that come "
+    "with Trunkline; those of any connector that a tenant may connect are described by "
+    "`/v1/connectors/{connector}/events`."
 )
 
 _FAILURES = {

@@ -19,6 +19,7 @@ from litestar.openapi.spec import (
 )
 
 from trunkline.sdk.contracts import DIALECT, Contract
+from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.own import CUSTOM, own_manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.signatures import Signature, resolve
@@ -66,6 +67,29 @@ def described(connectors: Connectors) -> tuple[dict[str, PathItem], dict[str, An
     return items, schemas
 
 
+def description(manifest: Manifest, contract: Contract | None) -> dict[str, Any]:
+    """An OpenAPI document of one connector's events alone. Without a contract their schemas say nothing."""
+    hooks = manifest.webhooks
+    assert hooks is not None
+    items: dict[str, PathItem] = {}
+    schemas: dict[str, Any] = {}
+    _add(items, schemas, manifest.name, manifest.label, hooks, contract or _unsaid(manifest, hooks))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"Events from {manifest.label}", "version": manifest.version},
+        "webhooks": {name: item.to_schema() for name, item in items.items()},
+        "components": {"schemas": schemas},
+    }
+
+
+def _unsaid(manifest: Manifest, hooks: Webhooks) -> Contract:
+    if manifest.name == CUSTOM:
+        return CUSTOM_CONTRACT
+    words = "It has no contract: nothing is relied on but what the manifest reads."
+    schema = {"type": "object", "description": words}
+    return Contract({"$schema": DIALECT, "events": {one.type: schema for one in hooks.kinds}})
+
+
 def types(hooks: Webhooks, contract: Contract) -> Iterator[tuple[str, str]]:
     """(type, its entry in the contract): all that the manifest spells out, patterns where it does not."""
     listed = hooks.registration.events if hooks.registration else ()
@@ -93,6 +117,8 @@ def _add(
         given = contract.events[entry]
         if "$ref" not in given:
             made = _component(connector, entry)
+            if made in names.values():  # a definition has the type's name
+                made = f"{made}Event"
             schemas[made] = _renamed(given, names)
         else:
             made = names[given["$ref"].rpartition("/")[2]]
