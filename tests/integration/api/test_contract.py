@@ -203,6 +203,7 @@ async def test_what_answers_name_can_be_asked_for(stand: Any) -> None:
     addresses: dict[str, dict[str, str]] = {path: {} for path in templates if "{" not in path}
     addresses["/v1/connect-sessions/{session_id}"] = {"session_id": ids["/v1/connect-sessions"]}
     addresses["/v1/records/{model}"] = {"model": "contact"}
+    addresses["/v1/connectors/{connector}/events"] = {"connector": "stripe"}
     schema = schemathesis.openapi.from_dict(described)
     statuses = await asyncio.to_thread(walked, schema, addresses, templates, stand.key, stand.url)
     assert set(templates) - set(statuses) == NOTHING
