@@ -235,11 +235,7 @@ class Entity(TenantTable, Base):
     """
 
     __tablename__ = "entities"
-    __table_args__ = (
-        Index("ix_entities_id", "tenant_id", "id", unique=True),
-        Index("ix_entities_model", "tenant_id", "model", "id"),
-        Index("ix_entities_record", "tenant_id", "connection_id", "stream", "external_id"),
-    )
+    __table_args__ = (Index("ix_entities_model", "tenant_id", "model", "id"),)
 
     recipe_id: Mapped[UUID] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)

@@ -5,12 +5,14 @@ statements alone, the lock on the tenant's change log for the last two of them.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.kernel import strictjson
@@ -20,7 +22,7 @@ from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
 from trunkline.recipes.results import MapResult
 from trunkline.recipes.target import TargetModel
-from trunkline.runs import gone, passes, setaside, untold, writes
+from trunkline.runs import changelog, gone, passes, setaside, untold, writes
 from trunkline.runs.checkpoint import Checkpoint
 from trunkline.runs.documents import Item, Page
 from trunkline.runs.drift import Caution
@@ -43,6 +45,7 @@ MAP_BATCH = 64
 """Records compared, or mapped, without giving way: meanwhile the pages before are written and those after
 fetched, and neither is to wait for long.
 """
+_UNIQUE = "23505"
 BURY_BATCH = 200
 """Records deleted in one transaction."""
 
@@ -93,6 +96,8 @@ class PageWriter:
         self._run_id = run_id
         self._recipes = recipes
         self._values = values
+        self._careful = False
+        """What is written is not taken for new any more."""
         self.caution = Caution()
         """What the provider's changed fields make of mapping; the reader of the pages sets it."""
 
@@ -135,6 +140,7 @@ class PageWriter:
                 sealed = seal(document, item.external_id)
                 made.records.append(RecordWrite(item.external_id, fingerprint, sealed, item.modified_at))
         made.fresh = frozenset(item.external_id for item in changed if item.external_id not in held)
+        made.new = bool(changed) and not late and len(made.fresh) == len(changed)
         made.live = created + revived
         made.counters |= {
             "created": made.live,
@@ -233,7 +239,9 @@ class PageWriter:
             if page.mapped:
                 await self._must_hold(session, page)
             await self._note(session, page)
-            await writes.put_records(session, place, run_id, page.key_version, page.records)
+            new = page.new and not self._careful
+            with self._overtaken_if_held(new=new):
+                await writes.put_records(session, place, run_id, page.key_version, page.records, new=new)
             await writes.bury_records(session, place, run_id, page.gone)
             if page.untold:
                 await untold.note(session, place, page.untold)
@@ -246,7 +254,6 @@ class PageWriter:
             planned.writes += page.planned.writes
             planned.quarantine += page.planned.quarantine
             planned.filtered += page.planned.filtered
-            await writes.put_entities(session, place, run_id, planned.writes)
             await writes.put_quarantine(session, place, run_id, planned.quarantine, planned.cleared)
             counters = page.counters | {
                 "filtered": planned.filtered,
@@ -264,10 +271,23 @@ class PageWriter:
             ):
                 raise RunStoppedError
             await self._lease.fence(session)
-            if await writes.put_changes(session, place.tenant_id, planned.writes) and self._work is not None:
+            with self._overtaken_if_held(new=new):
+                told = await changelog.put(session, place, run_id, planned.writes, new=new)
+            if told and self._work is not None:
                 self._work.hint(session)
 
     # -- inside -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _overtaken_if_held(self, *, new: bool) -> Iterator[None]:
+        """What was never held when the page was compared, and is now, was written by somebody else."""
+        try:
+            yield
+        except IntegrityError as error:
+            if not new or getattr(error.orig, "sqlstate", "") != _UNIQUE:
+                raise
+            self._careful = True
+            raise OvertakenError from error
 
     async def _note(self, session: AsyncSession, page: Prepared) -> None:
         if page.owner is None:

@@ -26,6 +26,8 @@ class Prepared(msgspec.Struct, kw_only=True):
     """External ids whose entities are in question."""
     fresh: frozenset[str] = frozenset()
     """Those among them that were never held: nothing can have been made of them or set aside."""
+    new: bool = False
+    """All that is written is of `fresh` ones."""
     asked: datetime
     """When what it says was asked for, by the database's clock."""
     counters: dict[str, int]

@@ -200,13 +200,18 @@ async def newest_documents(
     return [(row[0], row[1], row[2]) for row in await session.execute(query)]
 
 
+def _recipes_of(tenant_id: UUID, connection_id: UUID, stream: str | None = None) -> Select[tuple[UUID]]:
+    """Their key leads to what they made: entities are under no index by their record."""
+    query = select(Recipe.id).where(Recipe.tenant_id == tenant_id, Recipe.connection_id == connection_id)
+    return query if stream is None else query.where(Recipe.stream == stream)
+
+
 async def entities_of_record(
     session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_id: str
 ) -> list[EntityView]:
     query = _ENTITY.where(
         Entity.tenant_id == tenant_id,
-        Entity.connection_id == connection_id,
-        Entity.stream == stream,
+        Entity.recipe_id.in_(_recipes_of(tenant_id, connection_id, stream)),
         Entity.external_id == external_id,
     )
     return await _all(session, EntityView, query.order_by(Entity.model, Entity.recipe_id))
@@ -217,8 +222,7 @@ async def entities_of_records(
 ) -> list[EntityView]:
     query = _ENTITY.where(
         Entity.tenant_id == tenant_id,
-        Entity.connection_id == connection_id,
-        Entity.stream == stream,
+        Entity.recipe_id.in_(_recipes_of(tenant_id, connection_id, stream)),
         Entity.external_id.in_(external_ids),
     )
     return await _all(session, EntityView, query.order_by(Entity.external_id, Entity.model, Entity.recipe_id))
@@ -380,7 +384,7 @@ async def counts(session: AsyncSession, tenant_id: UUID, connection_id: UUID) ->
         select(Entity.model, func.count().label("number"))
         .where(
             Entity.tenant_id == tenant_id,
-            Entity.connection_id == connection_id,
+            Entity.recipe_id.in_(_recipes_of(tenant_id, connection_id)),
             Entity.deleted_at.is_(None),
         )
         .group_by(Entity.model)

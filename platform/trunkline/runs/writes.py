@@ -9,8 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from trunkline.readers.repository import PERMANENT, begin_permanent
-from trunkline.runs.planning import EntityWrite, HeldEntity, Key, Quarantine
+from trunkline.runs.planning import HeldEntity, Key, Quarantine
 
 LATE: Final = timedelta(seconds=3)
 """By which a provider's `Date` may be behind its own clock: servers keep the header for a second, busy ones
@@ -97,7 +96,7 @@ _LIVE_RECORDS = text("""
     ORDER BY external_id LIMIT :limit
 """)
 
-_PUT_RECORDS = text("""
+_NEW_RECORDS = """
     INSERT INTO records
         (tenant_id, connection_id, stream, external_id, fingerprint, document, key_version, modified_at,
          run_id)
@@ -105,6 +104,9 @@ _PUT_RECORDS = text("""
            r.fingerprint, r.document, CAST(:version AS integer), r.modified_at, CAST(:run AS uuid)
     FROM unnest(CAST(:ids AS text[]), CAST(:fingerprints AS bytea[]), CAST(:documents AS bytea[]),
                 CAST(:modified AS timestamptz[])) AS r(external_id, fingerprint, document, modified_at)
+"""
+_ADD_RECORDS = text(_NEW_RECORDS)
+_PUT_RECORDS = text(f"""{_NEW_RECORDS}
     ON CONFLICT (tenant_id, connection_id, stream, external_id) DO UPDATE SET
         fingerprint = excluded.fingerprint, document = excluded.document, key_version = excluded.key_version,
         modified_at = excluded.modified_at, received_at = clock_timestamp(), run_id = excluded.run_id,
@@ -135,39 +137,15 @@ _HELD_ENTITIES = text("""
     SELECT recipe_id, external_id, id, model, fingerprint, recipe_version, revision,
            deleted_at IS NOT NULL AS deleted
     FROM entities
-    WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
-      AND external_id = ANY(CAST(:ids AS text[]))
+    WHERE tenant_id = :tenant AND external_id = ANY(CAST(:ids AS text[]))
+      AND recipe_id = ANY(ARRAY(SELECT r.id FROM recipes r
+          WHERE r.tenant_id = :tenant AND r.connection_id = :connection AND r.stream = :stream))
 """)
 
 _HELD_DATA = text("""
     SELECT external_id, data FROM entities
     WHERE tenant_id = :tenant AND recipe_id = :recipe AND external_id = ANY(CAST(:ids AS text[]))
       AND connection_id = :connection AND stream = :stream AND deleted_at IS NULL
-""")
-
-_PUT_ENTITIES = text("""
-    INSERT INTO entities
-        (tenant_id, recipe_id, external_id, id, model, connection_id, stream, data, fingerprint,
-         recipe_version, run_id, revision)
-    SELECT CAST(:tenant AS uuid), e.recipe_id, e.external_id, e.id, e.model, CAST(:connection AS uuid),
-           CAST(:stream AS text), CAST(e.data AS jsonb), e.fingerprint, e.recipe_version, CAST(:run AS uuid),
-           e.revision
-    FROM unnest(CAST(:recipes AS uuid[]), CAST(:externals AS text[]), CAST(:ids AS uuid[]),
-                CAST(:models AS text[]), CAST(:data AS text[]), CAST(:fingerprints AS bytea[]),
-                CAST(:versions AS integer[]), CAST(:revisions AS integer[]))
-        AS e(recipe_id, external_id, id, model, data, fingerprint, recipe_version, revision)
-    ON CONFLICT (tenant_id, recipe_id, external_id) DO UPDATE SET
-        model = excluded.model, data = excluded.data, fingerprint = excluded.fingerprint,
-        recipe_version = excluded.recipe_version, run_id = excluded.run_id, revision = excluded.revision,
-        changed_at = now(), deleted_at = NULL
-""")
-
-_BURY_ENTITIES = text("""
-    UPDATE entities SET deleted_at = now(), changed_at = now(), revision = gone.revision, run_id = :run
-    FROM unnest(CAST(:recipes AS uuid[]), CAST(:externals AS text[]), CAST(:revisions AS integer[]))
-        AS gone(recipe_id, external_id, revision)
-    WHERE entities.tenant_id = :tenant AND entities.recipe_id = gone.recipe_id
-      AND entities.external_id = gone.external_id
 """)
 
 _PUT_QUARANTINE = text("""
@@ -191,44 +169,6 @@ _CLEAR_QUARANTINE = text("""
         AS fine(recipe_id, external_id)
     WHERE quarantine.tenant_id = :tenant AND quarantine.recipe_id = fine.recipe_id
       AND quarantine.external_id = fine.external_id
-""")
-
-_TAKE_POSITIONS = text("""
-    INSERT INTO change_heads AS h (tenant_id, position) VALUES (:tenant, CAST(:number AS bigint))
-    ON CONFLICT (tenant_id) DO UPDATE SET position = h.position + CAST(:number AS bigint)
-    RETURNING position
-""")
-
-# The data comes from the entities just written: it crosses the wire once. Each reader of the tenant's is due
-# from now on, unless it waits after a failure. Its work's row is locked even where nothing changes, so that
-# it cannot end between our looking at it and our commit.
-_PUT_CHANGES = text("""
-    WITH woken AS (
-        INSERT INTO work AS w (tenant_id, id, kind, key, due_at)
-        SELECT r.tenant_id, uuidv7(), 'read:' || r.kind, r.name,
-               clock_timestamp() + make_interval(secs => r.gather_seconds)
-        FROM readers r WHERE r.tenant_id = :tenant AND r.kind <> 'feed'
-        ON CONFLICT (tenant_id, kind, key) DO UPDATE SET
-            due_at = CASE WHEN w.lease_until IS NULL THEN excluded.due_at ELSE w.due_at END,
-            again_at = CASE WHEN w.lease_until IS NULL THEN w.again_at ELSE excluded.due_at END
-        WHERE CASE WHEN w.lease_until IS NULL THEN w.tries = 0 AND excluded.due_at < w.due_at
-                   ELSE w.again_at IS NULL OR excluded.due_at < w.again_at END
-    ), placed AS (
-        INSERT INTO changes
-            (tenant_id, position, operation, entity_id, model, connection_id, stream, external_id, recipe_id,
-             recipe_version, run_id, revision, data)
-        SELECT e.tenant_id, CAST(:base AS bigint) + c.number, c.operation, e.id, e.model, e.connection_id,
-               e.stream, e.external_id, e.recipe_id, e.recipe_version, e.run_id, e.revision, e.data
-        FROM unnest(CAST(:recipes AS uuid[]), CAST(:externals AS text[]), CAST(:operations AS text[]))
-            WITH ORDINALITY AS c(recipe_id, external_id, operation, number)
-        JOIN entities e
-            ON e.tenant_id = :tenant AND e.recipe_id = c.recipe_id AND e.external_id = c.external_id
-        RETURNING position
-    )
-    SELECT (SELECT count(*) FROM placed) AS placed,
-           ARRAY(SELECT r.kind FROM readers r WHERE r.tenant_id = :tenant AND r.kind <> 'feed') AS readers,
-           EXISTS (SELECT FROM readers r
-                   WHERE r.tenant_id = :tenant AND r.kind <> 'feed' AND r.gather_seconds = 0) AS at_once
 """)
 
 COUNTERS = (
@@ -305,11 +245,18 @@ async def held_data(
 
 
 async def put_records(
-    session: AsyncSession, place: Place, run_id: UUID, version: int, records: Sequence[RecordWrite]
+    session: AsyncSession,
+    place: Place,
+    run_id: UUID,
+    version: int,
+    records: Sequence[RecordWrite],
+    *,
+    new: bool = False,
 ) -> None:
+    """`new`: none of them was ever held; raises IntegrityError where one is."""
     if records:
         await session.execute(
-            _PUT_RECORDS,
+            _ADD_RECORDS if new else _PUT_RECORDS,
             {
                 **place.params(),
                 "run": run_id,
@@ -328,40 +275,6 @@ async def bury_records(
     if gone:
         ids, times = [external_id for external_id, _ in gone], [at for _, at in gone]
         await session.execute(_BURY_RECORDS, {**place.params(), "run": run_id, "ids": ids, "times": times})
-
-
-async def put_entities(
-    session: AsyncSession, place: Place, run_id: UUID, writes: Sequence[EntityWrite]
-) -> None:
-    made = [write for write in writes if write.data is not None]
-    if made:
-        await session.execute(
-            _PUT_ENTITIES,
-            {
-                **place.params(),
-                "run": run_id,
-                "recipes": [write.recipe_id for write in made],
-                "externals": [write.external_id for write in made],
-                "ids": [write.id for write in made],
-                "models": [write.model for write in made],
-                "data": [write.written.decode() for write in made],
-                "fingerprints": [write.fingerprint for write in made],
-                "versions": [write.recipe_version for write in made],
-                "revisions": [write.revision for write in made],
-            },
-        )
-    gone = [write for write in writes if write.data is None]
-    if gone:
-        await session.execute(
-            _BURY_ENTITIES,
-            {
-                "tenant": place.tenant_id,
-                "run": run_id,
-                "recipes": [write.recipe_id for write in gone],
-                "externals": [write.external_id for write in gone],
-                "revisions": [write.revision for write in gone],
-            },
-        )
 
 
 async def put_quarantine(
@@ -385,35 +298,6 @@ async def put_quarantine(
         await session.execute(
             _CLEAR_QUARANTINE, {"tenant": place.tenant_id, "recipes": recipes, "externals": externals}
         )
-
-
-async def put_changes(session: AsyncSession, tenant_id: UUID, writes: Sequence[EntityWrite]) -> bool:
-    """The last thing before the commit: it takes the lock that orders all writers of the tenant.
-
-    Readers of the log are due with it. True: one of them reads at once, so that a hint is worth sending.
-    """
-    if not writes:
-        return False
-    number = len(writes)
-    top = (await session.execute(_TAKE_POSITIONS, {"tenant": tenant_id, "number": number})).scalar_one()
-    row = (
-        await session.execute(
-            _PUT_CHANGES,
-            {
-                "tenant": tenant_id,
-                "base": top - number,
-                "recipes": [write.recipe_id for write in writes],
-                "externals": [write.external_id for write in writes],
-                "operations": [write.operation for write in writes],
-            },
-        )
-    ).one()
-    if row.placed != number:
-        raise RuntimeError("an entity of this page is missing; its position would be a gap in the change log")
-    missing = [(kind, gather) for kind, gather in PERMANENT if kind not in row.readers]
-    if missing:  # the tenant's first changes, or a reader that is new in this version
-        await begin_permanent(session, tenant_id, missing)
-    return bool(row.at_once)
 
 
 async def count(

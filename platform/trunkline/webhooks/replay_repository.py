@@ -152,8 +152,9 @@ _CHANGES = text("""
     FROM entities e JOIN changes c ON c.tenant_id = e.tenant_id AND c.entity_id = e.id
     JOIN inbound_attempts a ON a.tenant_id = e.tenant_id AND a.event_id = :event AND a.run_id = c.run_id
         AND a.at = c.changed_at
-    WHERE e.tenant_id = :tenant AND e.connection_id = :connection AND e.stream = :stream
-      AND e.external_id = ANY(CAST(:ids AS text[]))
+    WHERE e.tenant_id = :tenant AND e.external_id = ANY(CAST(:ids AS text[]))
+      AND e.recipe_id = ANY(ARRAY(SELECT r.id FROM recipes r
+          WHERE r.tenant_id = :tenant AND r.connection_id = :connection AND r.stream = :stream))
     ORDER BY c.position LIMIT 100
 """)
 

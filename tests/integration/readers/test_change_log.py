@@ -24,7 +24,7 @@ from trunkline.kernel.db import Database
 from trunkline.readers import repository
 from trunkline.readers.daily import DailyChangesReader
 from trunkline.readers.reader import Batch, Reader
-from trunkline.runs import writes
+from trunkline.runs import changelog
 
 from .conftest import Killed, Readers, Unruly, furnish
 
@@ -243,11 +243,11 @@ class Late:
             execute = session.execute
 
             async def late(statement: Any, *values: Any) -> Any:
-                done = await execute(statement, *values)
-                if statement is writes._TAKE_POSITIONS:
+                if statement in (changelog._ADD, changelog._CHANGE):
+                    await execute(text("SELECT set_config('planted.given', nextval('planted')::text, true)"))
                     self.given.set()
                     await self.may.wait()
-                return done
+                return await execute(statement, *values)
 
             session.execute = late  # type: ignore[method-assign,assignment]
             yield session
@@ -259,13 +259,12 @@ async def test_the_checker_sees_a_position_that_comes_late(
     """Planted: positions from a sequence, which are given out before the commit and not in its order."""
     await owner.execute(f"CREATE SEQUENCE planted INCREMENT {EACH} START {EACH}")
     await owner.execute("GRANT USAGE ON SEQUENCE planted TO trunkline_app")
-    monkeypatch.setattr(
-        writes,
-        "_TAKE_POSITIONS",
-        text(
-            "SELECT nextval('planted') + 0 * CAST(:number AS bigint) WHERE CAST(:tenant AS uuid) IS NOT NULL"
-        ),
-    )
+    planted = """
+        SELECT coalesce(nullif(current_setting('planted.given', true), '')::bigint, nextval('planted'))
+            AS position
+    """
+    for name, written in (("_ADD", changelog._ADDED), ("_CHANGE", changelog._CHANGED)):
+        monkeypatch.setattr(changelog, name, changelog._logged(written, planted))
     newest = text("""
         SELECT r.position, (SELECT coalesce(max(c.position), 0) FROM changes c WHERE c.tenant_id = :tenant) AS head
         FROM readers r WHERE r.tenant_id = :tenant AND r.kind = :kind AND r.name = :name

@@ -190,3 +190,27 @@ async def test_entities_are_what_the_mapper_makes_of_the_truth(northwind: Any) -
     results = await northwind.rig.mapper.map(definition, built_in_models()["contact"], list(truth.values()))
     expected = {one: r.data for one, r in zip(truth, results, strict=True) if isinstance(r, Mapped)}
     assert await northwind.entities() == expected
+
+
+async def test_what_was_written_while_a_page_was_compared_is_not_taken_for_new(
+    northwind: Any, monkeypatch: Any
+) -> None:
+    """By somebody who began before the page was asked for and committed after it was compared."""
+    await northwind.recipe()
+    await northwind.work()
+    before = await northwind.positions()
+    from trunkline.runs import writes
+
+    held, looks = writes.held_records, 0
+
+    async def unseen(*given: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return {} if looks == 1 else await held(*given)
+
+    monkeypatch.setattr(writes, "held_records", unseen)
+    run = await northwind.sync("full")
+    assert (run.state, run.created, run.unchanged) == ("succeeded", 0, run.fetched)
+    assert looks > 2
+    assert await northwind.positions() == before
+    await northwind.stands()

@@ -20,18 +20,18 @@ WORKER = Path(__file__).with_name("worker_for_tests.py")
 
 async def test_pages_that_fail_half_way_leave_nothing_of_themselves(northwind: Any, monkeypatch: Any) -> None:
     await northwind.recipe()
-    from trunkline.runs import writes
+    from trunkline.runs import changelog
 
-    put, batches = writes.put_changes, 0
+    put, batches = changelog.put, 0
 
-    async def fails_once(*args: Any) -> None:
+    async def fails_once(*args: Any, **named: Any) -> None:
         nonlocal batches
         batches += 1
-        await put(*args)
+        await put(*args, **named)
         if batches == 4:
             raise OSError("the machine went away")
 
-    monkeypatch.setattr(writes, "put_changes", fails_once)
+    monkeypatch.setattr(changelog, "put", fails_once)
     await northwind.work()
     run = (await northwind.all_runs())[0]
     assert (run.state, run.retries) == ("waiting", 1)

@@ -24,7 +24,7 @@ from webhooks_kit.hooks import Hooks, event
 
 from trunkline.kernel.embedded import EmbeddedServers
 from trunkline.kernel.migrate import upgrade
-from trunkline.runs import writes
+from trunkline.runs import changelog
 
 SIZE = 160 * 1024**2
 """Bytes of the disk that becomes full."""
@@ -184,17 +184,17 @@ async def test_postgres_stopped_at_once_and_valkey_flushed_in_the_middle_of_a_ba
     await flow.deliver(*(flow.event(one) for one in made))
     valkey = Redis.from_url(valkey_url)
     await valkey.flushdb()  # nothing that waits is in there
-    put, struck = writes.put_changes, asyncio.Event()
+    put, struck = changelog.put, asyncio.Event()
 
-    async def stopped(*given: Any) -> bool:
-        done = await put(*given)
+    async def stopped(*given: Any, **named: Any) -> bool:
+        done = await put(*given, **named)
         if not struck.is_set():  # all is written, nothing committed
             await asyncio.to_thread(own.stop_at_once)
             await valkey.flushdb()
             struck.set()
         return done
 
-    monkeypatch.setattr(writes, "put_changes", stopped)
+    monkeypatch.setattr(changelog, "put", stopped)
     working = asyncio.create_task(flow.connected.work())
     await asyncio.wait_for(struck.wait(), 30)
     await asyncio.to_thread(own.revive)

@@ -41,6 +41,7 @@ QUERIES = {
     "platform/trunkline/runs/starting_aside.py": "what a pass beside them begins with, in the same way",
     "platform/trunkline/runs/setaside.py": "which set-aside records are tried again, by tenant",
     "platform/trunkline/runs/untold.py": "changes without their webhook, by tenant, connection and stream",
+    "platform/trunkline/runs/changelog.py": "a batch's entities and their entries in the log, by tenant",
     "platform/trunkline/runs/writes.py": "a page's bulk statements, by tenant",
     "platform/trunkline/vault/resealing.py": "the same statement for every sealed place of a list, by tenant",
     "platform/trunkline/vault/shredding.py": "removes a tenant from every table, in a role that reaches only it",

@@ -13,7 +13,7 @@ import structlog
 
 from trunkline.kernel.settings import Settings
 from trunkline.main import connectors
-from trunkline.runs import writes
+from trunkline.runs import changelog
 from trunkline.services import build_services
 from trunkline.webhooks.repository import PROCESS
 from trunkline.work.worker import run_worker
@@ -24,14 +24,14 @@ async def main(mode: str) -> None:
     settings = Settings.load()
     services = build_services(settings, connectors(), application="worker")
     if mode == "dies":
-        put = writes.put_changes
+        put = changelog.put
 
-        async def last(*given: Any) -> bool:
-            await put(*given)
+        async def last(*given: Any, **named: Any) -> bool:
+            await put(*given, **named)
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError
 
-        writes.put_changes = last  # type: ignore[assignment]
+        changelog.put = last  # type: ignore[assignment]
     await services.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
