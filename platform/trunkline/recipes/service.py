@@ -18,7 +18,7 @@ from trunkline.recipes.definition import Mapping, RecipeDefinition
 from trunkline.recipes.errors import DefinitionError, InvalidDefinitionError
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce, Version
-from trunkline.recipes.target import TargetModel, built_in_models
+from trunkline.recipes.target import FORMER, TargetModel, built_in_models
 from trunkline.sdk.manifest import Manifest, StreamSpec, SuggestedMapping, SuggestedRecipe
 from trunkline.sdk.registry import Connectors
 
@@ -240,16 +240,13 @@ class RecipeService:
     ) -> list[UUID]:
         """The connector's recipes of these keys, but those there already. An unknown key: BadInputError."""
         manifest = await self._connectors.find(connector)
-        present = {
-            (recipe.stream, recipe.name)
-            for recipe in await repository.of_connection(session, tenant_id, connection_id)
-        }
+        present = await repository.of_connection(session, tenant_id, connection_id)
         made = []
         for key in keys:
             suggested = manifest.recipe(key)
             if suggested is None:
                 raise BadInputError(f'{manifest.label} suggests no recipe "{key}".', field="recipes")
-            if (suggested.stream, suggested.name) not in present:
+            if standing(suggested, present) is None:
                 made.append(
                     await self.create(
                         session,
@@ -313,6 +310,21 @@ class RecipeService:
             await self._streams.ensure_stream(
                 session, tenant_id, connection_id, spec.name, seconds, spec.freshness_seconds
             )
+
+
+def standing(suggested: SuggestedRecipe, present: Sequence[RecipeInForce]) -> RecipeInForce | None:
+    """The recipe that makes a suggestion needless: of its name, or one that maps its stream as was suggested
+    before. So what customers get does not change by an update of ours, and nothing is mapped twice.
+    """
+    before = FORMER.get(suggested.model)
+    return next(
+        (
+            one
+            for one in present
+            if one.stream == suggested.stream and (one.name == suggested.name or one.model == before)
+        ),
+        None,
+    )
 
 
 def definition_of(suggested: SuggestedRecipe) -> RecipeDefinition:

@@ -18,7 +18,6 @@ FieldType = Literal["string", "text", "integer", "number", "boolean", "datetime"
 BUILT_IN = (
     "account",
     "contact",
-    "company",
     "deal",
     "ticket",
     "user",
@@ -26,7 +25,10 @@ BUILT_IN = (
     "invoice",
     "payment",
     "comment",
+    "company",
 )
+FORMER = {"account": "company"}
+"""What suggested recipes mapped to before they mapped to that model. A recipe that does is left as it is."""
 MAX_FIELDS = 200  # a form a person can still fill in, and a bound on the work for a record
 HALF_A_CHARACTER = "A name in it holds half of a character (a lone surrogate); write it anew."
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")  # fits a column name of Postgres (63 bytes) unquoted

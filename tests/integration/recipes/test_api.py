@@ -8,6 +8,7 @@ import pytest
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.principal import SYSTEM
+from trunkline.recipes.definition import Mapping, RecipeDefinition
 from trunkline.recipes.target import BUILT_IN
 from trunkline.services import Services
 from trunkline.web import Web
@@ -88,6 +89,40 @@ async def test_recipes_of_a_connection(
     assert (await api.get(f"{address}?tenant=initech")).status_code == 404
     assert (await api.get(f"/v1/connections/{uuid4()}/recipes?tenant=globex")).status_code == 404
     assert (await api.get(address)).status_code == 400
+
+
+async def test_organisations_are_accounts_and_what_maps_them_to_companies_is_left_alone(
+    services: Services, tenant_id: UUID, connection_id: UUID
+) -> None:
+    """Of before: suggested then, or made by hand with a name of its own."""
+    place = {"connection_id": connection_id, "connector": "hubspot"}
+    before = RecipeDefinition("companies", "company", (Mapping("name", source="name"),))
+    async with services.db.tenant(tenant_id) as session:
+        held = await services.recipes.create(
+            session, tenant_id, SYSTEM, name="Our firms", definition=before, schedule_seconds=60, **place
+        )
+        made = await services.recipes.install_suggested(
+            session, tenant_id, SYSTEM, keys=["companies", "contacts"], **place
+        )
+        present = await services.recipes.of_connection(session, tenant_id, connection_id)
+        assert len(made) == 1
+        kept = await services.recipes.get(session, tenant_id, held)
+        assert (kept.model, kept.version, kept.definition) == ("company", 1, before)
+        # it can still be changed
+        version = await services.recipes.save(
+            session, tenant_id, SYSTEM, held, connector="hubspot", name="Our firms", definition=before,
+            schedule_seconds=900, based_on=1,
+        )  # fmt: skip
+        assert version == 2
+    assert {(one.stream, one.model) for one in present} == {("companies", "company"), ("contacts", "contact")}
+    async with services.db.tenant(tenant_id) as session:
+        await services.recipes.set_archived(
+            session, tenant_id, SYSTEM, held, connector="hubspot", archived=True
+        )
+        (new,) = await services.recipes.install_suggested(
+            session, tenant_id, SYSTEM, keys=["companies"], **place
+        )
+        assert (await services.recipes.get(session, tenant_id, new)).model == "account"
 
 
 async def test_the_schema_describes_it(web: Web, api: Any) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from trunkline.sdk.simulator import RefusedError
 from trunkline.sdk.simulator_ids import BASE36, BASE62, HEX, number_of, opaque
+from trunkline_connectors.catalogue import manifests
 from trunkline_connectors.intercom.simulator_schema import ADMINS, CONTACTS
 from trunkline_connectors.intercom.simulator_schema import OBJECT_TYPES as INTERCOM_TYPES
 from trunkline_connectors.intercom.simulator_search import FIELDS
@@ -164,3 +165,25 @@ def test_intercoms_search_of_any_kind_is_read_or_refused(query):
     document = {"updated_at": 10, "created_at": None, "email": "x@y", "custom_attributes": {}}
     test = tried(intercom_compiled, CONTACTS, query, "Europe/Dublin")
     assert test == 400 or tried(test, document) in {True, False, 400}
+
+
+ORGANISATIONS = {
+    "hubspot": "companies",
+    "salesforce": "accounts",
+    "pipedrive": "organizations",
+    "zendesk": "organizations",
+    "intercom": "companies",
+    "freshdesk": "companies",
+    "stripe": "customers",
+}
+CANONICAL = {"account", "contact", "deal", "ticket", "user", "subscription", "invoice", "payment", "comment"}
+
+
+def test_organisations_are_accounts_wherever_they_come_from() -> None:
+    known = {one.name: one for one in manifests()}
+    assert set(known) == set(ORGANISATIONS)
+    for name, stream in ORGANISATIONS.items():
+        assert {one.model for one in known[name].recipes if one.stream == stream} == {"account"}, name
+        assert {one.model for one in known[name].recipes} <= CANONICAL
+        targets = {one.target for recipe in known[name].recipes for one in recipe.all_mappings}
+        assert "company_id" not in targets

@@ -87,3 +87,29 @@ def test_all_errors_come_at_once():
     with pytest.raises(InvalidDefinitionError) as caught:
         declare_model(changed(name="", label="", version=-1))
     assert [error.path for error in caught.value.errors] == ["name", "label", "version"]
+
+
+BEFORE = {
+    "account": (
+        "name", "domain", "email", "phone", "status", "industry", "employees", "annual_revenue", "currency", "owner_id",
+        "street", "postal_code", "city", "state", "country", "tags", "description", "attributes", "created_at",
+        "updated_at",
+    ),
+    "company": (
+        "name", "domain", "website", "phone", "industry", "company_type", "employees", "annual_revenue", "currency",
+        "lifecycle_stage", "owner_id", "street", "postal_code", "city", "state", "country", "time_zone", "founded_year",
+        "is_customer", "description", "attributes", "created_at", "updated_at",
+    ),
+}  # fmt: skip
+"""What version 1 of each had."""
+
+
+def test_a_newer_version_takes_all_that_the_one_before_took():
+    for name, fields in BEFORE.items():
+        model = built_in_models()[name]
+        assert model.version == 2
+        assert set(fields) <= {one.name for one in model.fields}
+        assert not any(one.required for one in model.fields)
+    for name in ("deal", "ticket"):
+        model = built_in_models()[name]
+        assert {"account_id", "company_id"} <= {one.name for one in model.fields}

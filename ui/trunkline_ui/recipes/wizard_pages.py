@@ -16,7 +16,8 @@ from trunkline.kernel.settings import Settings
 from trunkline.recipes.errors import EvaluatorUnavailableError, InvalidDefinitionError
 from trunkline.recipes.preview import RecipePreview
 from trunkline.recipes.repository import RecipeInForce
-from trunkline.recipes.service import RecipeService, definition_of
+from trunkline.recipes.service import RecipeService, definition_of, standing
+from trunkline.sdk.manifest import SuggestedRecipe
 from trunkline.sdk.registry import Connectors
 from trunkline.work.queue import WorkQueue
 from trunkline_ui.recipes import words
@@ -66,10 +67,7 @@ class RecipeWizard(Controller):
         context = {
             "shell": portal_shell(request, principal, "/portal"),
             "place": place,
-            "suggested": [
-                (recipe, self._present(recipe.stream, recipe.name, present))
-                for recipe in place.manifest.recipes
-            ],
+            "suggested": [(recipe, self._present(recipe, present)) for recipe in place.manifest.recipes],
             "readable": {
                 recipe.key: words.readable(
                     definition_of(recipe),
@@ -155,7 +153,7 @@ class RecipeWizard(Controller):
         if made:
             text = "The recipe is set up. It reads the account right away."
             return go_to(request, settings, f"/portal/recipes/{made[0]}", text)
-        held = self._present(suggested.stream, suggested.name, present) if suggested else None
+        held = self._present(suggested, present) if suggested else None
         target = f"/portal/recipes/{held}" if held else place.address
         return go_to(request, settings, target, "This recipe was already set up.", "info")
 
@@ -301,7 +299,7 @@ class RecipeWizard(Controller):
             **sheet.context(),
             "shell": portal_shell(request, principal, "/portal"),
             "suggestion": recipe,
-            "held": self._present(recipe.stream, recipe.name, present),
+            "held": self._present(recipe, present),
             "oob": False,
         }
         return page("recipes/suggestion.html", context, block="preview")
@@ -314,8 +312,9 @@ class RecipeWizard(Controller):
         return of_definition(definition_of(recipe), name=recipe.name, schedule=recipe.schedule_seconds)
 
     @staticmethod
-    def _present(stream: str, name: str, present: list[RecipeInForce]) -> UUID | None:
-        return next((one.recipe_id for one in present if (one.stream, one.name) == (stream, name)), None)
+    def _present(recipe: SuggestedRecipe, present: list[RecipeInForce]) -> UUID | None:
+        found = standing(recipe, present)
+        return None if found is None else found.recipe_id
 
 
 async def _read(request: AnyRequest) -> tuple[Draft, dict[str, str]]:
