@@ -8,7 +8,7 @@ from typing import ClassVar, cast, get_args
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 
-from trunkline.sdk.simulator import Account, Setting, Simulator
+from trunkline.sdk.simulator import Account, ObjectType, Setting, Simulator
 from trunkline.sdk.simulator_clock import Now, wall_now
 from trunkline.sdk.simulator_gate import Reply
 from trunkline.sdk.simulator_hooks import Address
@@ -17,18 +17,29 @@ from trunkline.sdk.simulator_store import SimulatedObject
 from trunkline_connectors.hubspot.simulator_crm import Crm
 from trunkline_connectors.hubspot.simulator_errors import error, rate_limited
 from trunkline_connectors.hubspot.simulator_hooks import HubSpotHooks
-from trunkline_connectors.hubspot.simulator_owners import OWNERS, owner_routes, seed_owners
+from trunkline_connectors.hubspot.simulator_owners import (
+    FIELDS,
+    OWNERS,
+    label,
+    owned,
+    owner_routes,
+    sample_owner,
+    seed_owners,
+)
 from trunkline_connectors.hubspot.simulator_routes import account_routes, crm_routes, property_routes
 from trunkline_connectors.hubspot.simulator_schema import (
     CONTACTS,
+    DEALS,
     OBJECT_TYPES,
     SCOPES,
+    TICKETS,
     PropertyDef,
     PropertyType,
 )
 from trunkline_connectors.hubspot.simulator_seed import PORTALS, Portal, sample, seed_objects
 from trunkline_connectors.hubspot.simulator_tokens import token_routes
 
+OWNED = (DEALS, TICKETS)
 _LABELS = {"contacts": "email", "companies": "name", "deals": "dealname", "tickets": "subject"}
 
 
@@ -36,7 +47,7 @@ class HubSpotSimulator(Simulator):
     name = "hubspot"
     title = "HubSpot"
     scopes = SCOPES
-    object_types = OBJECT_TYPES
+    object_types = (*OBJECT_TYPES, ObjectType(OWNERS, "owner", "Owners"))
     field_types = get_args(PropertyType)
     targets: ClassVar = {"CRM data": "/crm/", "Tokens": "/oauth/"}
 
@@ -53,9 +64,11 @@ class HubSpotSimulator(Simulator):
         self.crm = Crm(self.store, self.oauth, now)
         self._removed: dict[tuple[str, str], PropertyDef] = {}
         for portal in portals:
+            owners = list(seed_owners(seed, portal))
             for kind in portal.counts:
-                self.store.seed(portal.id, kind, seed_objects(seed, portal, kind))
-            self.store.seed(portal.id, OWNERS, seed_owners(seed, portal))
+                items = seed_objects(seed, portal, kind)
+                self.store.seed(portal.id, kind, owned(items, owners) if kind in OWNED else items)
+            self.store.seed(portal.id, OWNERS, owners)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -75,11 +88,6 @@ class HubSpotSimulator(Simulator):
             *token_routes(self.oauth, portals, self.now),
         ]
 
-    def truth(self, account: str, stream: str) -> frozenset[str] | None:
-        if stream == OWNERS:
-            return frozenset(item.id for item in self.store.walk(account, OWNERS))
-        return super().truth(account, stream)
-
     def teller(self, secret: str, address: Address) -> HubSpotHooks:
         return HubSpotHooks(secret, address)
 
@@ -95,7 +103,10 @@ class HubSpotSimulator(Simulator):
         return error(500, "INTERNAL", "internal error")
 
     def sample(self, object_type: str, number: int) -> dict[str, str | None]:
-        return sample(object_type, number, next(iter(self.portals.values())))
+        portal = next(iter(self.portals.values()))
+        if object_type == OWNERS:
+            return sample_owner(number, portal)
+        return sample(object_type, number, portal)
 
     def touch(self, object_type: str, item: SimulatedObject, number: int) -> dict[str, str | None]:
         if object_type == CONTACTS:
@@ -104,15 +115,21 @@ class HubSpotSimulator(Simulator):
             return {"numberofemployees": str(1000 + number)}
         if object_type == "deals":
             return {"amount": str(100 * number)}
+        if object_type == OWNERS:
+            return {"lastName": f"Changed {number}"}
         return {"subject": f"{(item.values.get('subject') or 'Ticket').split(' #')[0]} #{number}"}
 
     def label(self, object_type: str, item: SimulatedObject) -> str:
         if object_type == CONTACTS:
             name = f"{item.values.get('firstname') or ''} {item.values.get('lastname') or ''}".strip()
             return name or item.values.get("email") or f"Contact {item.id}"
+        if object_type == OWNERS:
+            return label(item)
         return item.values.get(_LABELS[object_type]) or f"{object_type} {item.id}"
 
     def fields(self, object_type: str) -> frozenset[str]:
+        if object_type == OWNERS:
+            return FIELDS
         return frozenset(d.name for d in self.crm.properties[object_type].values() if not d.read_only)
 
     def remove_property(self, object_type: str, name: str) -> None:

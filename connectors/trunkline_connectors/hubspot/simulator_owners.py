@@ -3,10 +3,11 @@
 Shape: `PublicOwner` of the published SDKs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
@@ -21,6 +22,8 @@ from trunkline_connectors.hubspot.simulator_errors import invalid, not_found, re
 from trunkline_connectors.hubspot.simulator_seed import Portal
 
 OWNERS = "owners"
+FIELDS = frozenset({"email", "firstName", "lastName"})
+"""What can be changed of one."""
 SCOPE = "crm.objects.owners.read"
 MOST = 500
 _PATHS = ("/crm/v3/owners", "/crm/owners/2026-03")
@@ -49,6 +52,29 @@ def seed_owners(seed: int, portal: Portal) -> Iterator[SimulatedObject]:
             "userId": str(portal.user_id * 100 + position),
         }
         yield SimulatedObject(str(number), values, created, gone or created + timedelta(days=30), gone)
+
+
+def owned(items: Iterable[SimulatedObject], owners: Sequence[SimulatedObject]) -> Iterator[SimulatedObject]:
+    """With the id of an owner, of one who has left too; some have none."""
+    for item in items:
+        place = int(item.id) // 7 % (len(owners) + 1)
+        named = {"hubspot_owner_id": owners[place].id} if place < len(owners) else {}
+        yield msgspec.structs.replace(item, values={**item.values, **named})
+
+
+def sample_owner(number: int, portal: Portal) -> dict[str, Any]:
+    first, last = _NAMES[number % len(_NAMES)]
+    user = portal.user_id * 100_000 + number
+    return {
+        "email": f"new.owner{number}@{portal.domain}",
+        "firstName": first,
+        "lastName": last,
+        "userId": str(user),
+    }
+
+
+def label(item: SimulatedObject) -> str:
+    return f"{item.values['firstName']} {item.values['lastName']}".strip() or str(item.values["email"])
 
 
 def render(item: SimulatedObject) -> Body:

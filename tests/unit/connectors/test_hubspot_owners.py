@@ -2,6 +2,8 @@
 
 import pytest
 
+from trunkline.sandbox.actions import Actions, ControlError
+
 from .conftest import ALL_SCOPES, EMPTY
 
 SCOPES = f"{ALL_SCOPES} crm.objects.owners.read"
@@ -53,3 +55,29 @@ async def test_they_need_their_scope_and_a_sound_limit(hubspot):
         ).status_code == 400
     empty = await hubspot.call("GET", "/crm/v3/owners", hubspot.token(EMPTY, SCOPES))
     assert empty.json() == {"results": []}
+
+
+def test_deals_and_tickets_name_owners_and_the_control_changes_them(hubspot):
+    simulator, account = hubspot.simulator, "48120002"
+    known = {one.id for one in simulator.store.walk(account, "owners", archived=None)}
+    for kind in ("deals", "tickets"):
+        named = [one.values.get("hubspot_owner_id") for one in simulator.store.walk(account, kind)]
+        assert {one for one in named if one} <= known
+        assert len({one for one in named if one}) > 1
+        assert None in named
+    actions = Actions(simulator)
+    (made,) = actions.create(account, "owners")
+    assert made in simulator.truth(account, "owners")
+    actions.change(account, "owners", ids=[made])
+    actions.change(account, "owners", ids=[made], values={"email": "else@x.example"})
+    item = simulator.store.get(account, "owners", made)
+    assert item.values["email"] == "else@x.example"
+    assert "Changed" in simulator.label("owners", item)
+    with pytest.raises(ControlError, match="userId"):
+        actions.change(account, "owners", ids=[made], values={"userId": "7"})
+    actions.archive(account, "owners", ids=[made])
+    assert made not in simulator.truth(account, "owners")
+    # HubSpot tells of no change of an owner
+    teller = simulator.teller("s" * 16, lambda: "https://x.example/hooks")
+    (hook,) = teller.hooks(account)
+    assert [event for entry in simulator.store.ledger for event in teller.events(entry, hook)] == []
