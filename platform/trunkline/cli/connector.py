@@ -183,7 +183,7 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
         """Run the conformance suite against a connector's simulator."""
         from trunkline.kit import report
         from trunkline.kit.package import NoSimulatorError
-        from trunkline.kit.suite import run
+        from trunkline.kit.suite import names_of_rules, run
 
         _quiet()
         failed = False
@@ -193,8 +193,10 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
                 results = asyncio.run(run(package.manifest, package.simulator(), rules, package.folder))
             except NoSimulatorError as error:
                 raise Failure(str(error)) from error
-            if not results:
-                raise Failure(f"There is no rule called {', '.join(rules)}.")
+            if unknown := sorted(set(rules) - {one.rule for one in results}):
+                raise Failure(
+                    f"There is no rule called {', '.join(unknown)}; there are {', '.join(names_of_rules())}."
+                )
             click.echo(report.terminal(package.manifest, results))
             pages.append(report.page(package.manifest, results))
             failed = failed or any(one.state == "failed" for one in results)

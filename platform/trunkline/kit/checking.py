@@ -34,7 +34,7 @@ _READING: Final = frozenset(
     | {f"{name}_{form}" for name in ("since", "now") for form in ("iso", "ms", "s", "date")}
 )
 _SINCE: Final = frozenset({"since_iso", "since_ms", "since_s", "since_date"})
-_ALWAYS: Final = frozenset({"id", "createdAt", "updatedAt", "archived"})
+ALWAYS: Final = frozenset({"id", "createdAt", "updatedAt", "archived"})
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -273,7 +273,7 @@ def _recipes(manifest: Manifest) -> Iterator[Problem]:
         if model is None:
             yield f"{at}.model", f'There is no model "{recipe.model}".', did_you_mean(recipe.model, models)
             continue
-        fields = [SourceField(name, name) for name in (*spec.field_names, *_ALWAYS)]
+        fields = [SourceField(name, name) for name in (*spec.field_names, *ALWAYS)]
         for error in validate(definition_of(recipe), fields, model):
             yield at, f"{recipe.key}: {error.message}", ""
 
@@ -302,6 +302,7 @@ def _unreadable(path: Path, message: str) -> Finding:
         return Finding(path, int(found[1] or found[2]), message)
     where = re.search(r"`\$\.?([^`]*)`", message) or re.match(r"([a-z_]\w*(?:\[\d+\])?[^ :]*)[ :]", message)
     line = line_of(text, where[1] if where else "")
+    message = re.sub(r" - at `\$\.?([^`]*)`$", r" (at \1).", message)
     suggestion = ""
     if unknown := re.search(r"unknown field `([^`]+)`", message):
         line = line_of(text, f"{where[1]}.{unknown[1]}" if where else unknown[1])

@@ -121,6 +121,7 @@ RULES: Final = (
     GradeRule("malformed_answers", "silver", "Broken answers lose nothing"),
     GradeRule("expired_token", "silver", "Tokens are renewed"),
     GradeRule("recipes", "silver", "Recipes are suggested", _recipes, "Suggest one for a stream."),
+    GradeRule("mapping", "silver", "Suggested recipes map what is read"),
     GradeRule(
         "explained",
         "silver",

@@ -101,12 +101,24 @@ def rule(name: str, title: str) -> Callable[[Try], Try]:
     return add
 
 
+def names_of_rules() -> list[str]:
+    """In the order in which they are tried."""
+    from trunkline.kit import (  # noqa: F401 - they add themselves
+        rules_events,
+        rules_reading,
+        rules_recipes,
+        rules_trouble,
+        rules_writing,
+    )
+
+    return [one.name for one in RULES]
+
+
 async def run(
     manifest: Manifest, make: MakesSimulator, only: Sequence[str] = (), folder: Path | None = None
 ) -> list[Result]:
     """Every rule, or those named, in order. `folder`: of the connector; without, its contract is not held."""
-    from trunkline.kit import rules_events, rules_reading, rules_trouble, rules_writing  # noqa: F401 - they add themselves
-
+    names_of_rules()
     results = []
     for one in RULES:
         if only and one.name not in only:

@@ -20,6 +20,7 @@ from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from trunkline.runs.documents import flagged
 from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
 from trunkline.sdk.captured_events import captured
 from trunkline.sdk.fixture_files import FixtureError, accounts, documents
@@ -202,11 +203,13 @@ class FixtureSimulator(Simulator):
         return spec
 
     def _seeds(self, spec: StreamSpec) -> list[SimulatedObject]:
-        began = self.now() - _SEED_AGE
-        return [
-            SimulatedObject(str(number), document, began, began + timedelta(minutes=number))
-            for number, document in enumerate(self._documents[spec.name], 1)
-        ]
+        """What says of itself that it is deleted was captured all the same: it is there, and archived."""
+        began, made = self.now() - _SEED_AGE, []
+        for number, document in enumerate(self._documents[spec.name], 1):
+            at = began + timedelta(minutes=number)
+            gone = at if spec.deleted is not None and flagged(spec.deleted, document) else None
+            made.append(SimulatedObject(str(number), document, began, at, gone))
+        return made
 
     def _edited(self, name: str, values: Mapping[str, Any], number: int) -> dict[str, Any]:
         """A text that the stream promises, changed."""

@@ -111,14 +111,21 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.owner == "client" and self.account is None:
             raise ValueError("account is needed where one address serves every account")
         if (self.keyed_by == "client") != (self.owner == "client"):
-            raise ValueError("the secret is the client's exactly where the address is the client's")
+            raise ValueError(
+                "the secret is the client's exactly where the address is the client's: "
+                'keyed_by = "client" goes with owner = "client", and with no other'
+            )
         made = self.registration
         if made is not None and self.owner != "connection":
             raise ValueError(
                 "an app's address is entered by its developer; only a connection's is registered"
             )
         if (self.keyed_by == "provider") != (made is not None and made.tells_secret):
-            raise ValueError("the secret is the provider's exactly where the registration tells it")
+            raise ValueError(
+                "the secret is the provider's exactly where the registration tells it: "
+                'keyed_by = "provider" needs a [webhooks.registration] with `secret`; '
+                'where a person enters the address, write "us"'
+            )
         fetched = {fetch.stream for fetch in self.fetches}
         for event in self.kinds:
             if event.document is None and not event.deleted and event.stream not in fetched:
