@@ -25,6 +25,7 @@ from trunkline.actions.service import ActionService
 from trunkline.idempotency.service import HEADER, ONCE, Once
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, TrunklineError
+from trunkline.kernel.lists import Cursor, Limit, given, parted
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.problems import FieldError
 from trunkline.kernel.scopes import needs
@@ -124,8 +125,8 @@ class ActionCallController(Controller):
         self,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")] = 50,
-        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
         connection: Annotated[UUID | None, QueryParameter(description="Only of this connection.")] = None,
         standing: Annotated[
             CallState | None, QueryParameter(description="Only those that stand like this.")
@@ -133,16 +134,12 @@ class ActionCallController(Controller):
     ) -> ActionCallList:
         """What was to be written is not among it: it is kept sealed, until it is written."""
         async with db.tenant(tenant_id) as session:
-            before = None
-            if cursor is not None:
-                last = await repository.call(session, tenant_id, cursor)
-                if last is None:
-                    raise BadInputError("cursor is not one that a page before gave.", field="cursor")
-                before = last.asked_at, last.id
+            last = given(await repository.call(session, tenant_id, cursor)) if cursor else None
+            before = (last.asked_at, last.id) if last else None
             found = await repository.calls(
                 session, tenant_id, connection_id=connection, state=standing, before=before, limit=limit + 1
             )
-        return ActionCallList(found[:limit], str(found[limit - 1].id) if len(found) > limit else None)
+        return ActionCallList(*parted(found, limit))
 
     @get("/{call_id:uuid}", **needs("connections:read"), summary="One call", operation_id="getActionCall")
     async def get_call(

@@ -34,7 +34,7 @@ from trunkline.deliveries.service import DeliveryService
 from trunkline.deliveries.signing import message_id
 from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import OPERATOR, Database
-from trunkline.kernel.errors import BadInputError
+from trunkline.kernel.lists import Cursor, Limit, given, parted
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
 
@@ -233,8 +233,8 @@ class DeliveryController(Controller):
         db: NamedDependency[Database],
         deliveries: NamedDependency[DeliveryService],
         principal: NamedDependency[Principal],
-        limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")] = 50,
-        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
         endpoint: Annotated[UUID | None, QueryParameter(description="Only to this endpoint.")] = None,
         standing: Annotated[
             State | None, QueryParameter(description="Only those that stand like this.")
@@ -245,16 +245,12 @@ class DeliveryController(Controller):
         """
         owner = scope_of(principal)
         async with db.tenant(owner) as session:
-            before = None
-            if cursor is not None:
-                last = await repository.delivery(session, owner, cursor)
-                if last is None:
-                    raise BadInputError("cursor is not one that a page before gave.", field="cursor")
-                before = last.created_at, last.id
+            last = given(await repository.delivery(session, owner, cursor)) if cursor else None
+            before = (last.created_at, last.id) if last else None
             found = await deliveries.deliveries(
                 session, owner, endpoint_id=endpoint, state=standing, before=before, limit=limit + 1
             )
-        return DeliveryList(found[:limit], str(found[limit - 1].id) if len(found) > limit else None)
+        return DeliveryList(*parted(found, limit))
 
     @get(
         "/{delivery_id:uuid}",

@@ -5,12 +5,13 @@ from uuid import UUID
 
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
+from trunkline.kernel.lists import Limit
 from trunkline.kernel.scopes import needs
 from trunkline.readers.schemas import NAME, AckIn, FeedIn, FeedList, FeedOut
 from trunkline.readers.service import FeedService
@@ -80,7 +81,7 @@ class FeedController(Controller):
         feeds: NamedDependency[FeedService],
         tenant_id: NamedDependency[UUID],
         feed: FeedName,
-        limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")] = 100,
+        limit: Limit = 100,
     ) -> ChangeList:
         """In commit order, without gaps. The same again until `next` of it is acknowledged: a consumer that
         dies in between loses nothing, and knows by the positions what it has dealt with already.

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.idempotency.service import ONCE, Deed, Once
 from trunkline.kernel.db import Database
-from trunkline.kernel.errors import BadInputError
+from trunkline.kernel.lists import Cursor, Limit, given, parted
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
 from trunkline.reviews import repository
@@ -28,8 +28,8 @@ class ReviewController(Controller):
         self,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
-        limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")] = 50,
-        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
         connection: Annotated[UUID | None, QueryParameter(description="Only of this connection.")] = None,
         standing: Annotated[
             ReviewState | None, QueryParameter(description="Only those that stand like this.")
@@ -37,16 +37,12 @@ class ReviewController(Controller):
     ) -> ReviewList:
         """A review is opened when an unusual number of records vanish at once; nothing is deleted before."""
         async with db.tenant(tenant_id) as session:
-            before = None
-            if cursor is not None:
-                last = await repository.review(session, tenant_id, cursor)
-                if last is None:
-                    raise BadInputError("cursor is not one that a page before gave.", field="cursor")
-                before = last.opened_at, last.id
+            last = given(await repository.review(session, tenant_id, cursor)) if cursor else None
+            before = (last.opened_at, last.id) if last else None
             found = await repository.reviews(
                 session, tenant_id, connection_id=connection, state=standing, before=before, limit=limit + 1
             )
-        return ReviewList(found[:limit], str(found[limit - 1].id) if len(found) > limit else None)
+        return ReviewList(*parted(found, limit))
 
     @get("/{review_id:uuid}", **needs("connections:read"), summary="One review", operation_id="getReview")
     async def get_review(

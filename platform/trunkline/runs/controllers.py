@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
+from trunkline.kernel.lists import Cursor, Limit, given, no_cursor, parted
 from trunkline.kernel.scopes import needs
 from trunkline.runs import repository
 from trunkline.runs.schemas import ChangeList, EntityView, RecordList, RunList, SyncIn
@@ -20,7 +21,6 @@ from trunkline.runs.service import RunService
 
 NAME = "^[a-z][a-z0-9_]*$"
 """What a model and a stream can be called; anything else is named as wrong instead of looked for."""
-Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")]
 Model = Annotated[
     str,
     PathParameter(
@@ -58,7 +58,7 @@ class RecordController(Controller):
         tenant_id: NamedDependency[UUID],
         model: Model,
         limit: Limit = 100,
-        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
+        cursor: Cursor = None,
         updated_after: Annotated[
             str | None,
             QueryParameter(
@@ -79,8 +79,7 @@ class RecordController(Controller):
                 updated_after=after,
                 include_deleted=include_deleted,
             )
-        more = len(found) > limit
-        return RecordList(found[:limit], str(found[limit - 1].id) if more else None)
+        return RecordList(*parted(found, limit))
 
     @get(
         "/{model:str}/{record_id:uuid}",
@@ -172,7 +171,7 @@ class RunController(Controller):
         runs: NamedDependency[RunService],
         connection_id: FromPath[UUID],
         limit: Limit = 50,
-        cursor: Annotated[UUID | None, QueryParameter(description="`next` of the page before.")] = None,
+        cursor: Cursor = None,
         stream: Annotated[
             str | None, QueryParameter(max_length=100, pattern=NAME, description="Only of this stream.")
         ] = None,
@@ -180,13 +179,11 @@ class RunController(Controller):
         """Newest first."""
         async with db.tenant(tenant_id) as session:
             await runs.must_exist(session, tenant_id, connection_id)
-            before = None
-            if cursor is not None:
-                last = await repository.run(session, tenant_id, cursor)
-                if last is None or last.connection_id != connection_id:
-                    raise BadInputError("cursor is not one that a page before gave.", field="cursor")
-                before = last.created_at, last.id
+            last = given(await repository.run(session, tenant_id, cursor)) if cursor else None
+            if last is not None and last.connection_id != connection_id:
+                raise no_cursor()
+            before = (last.created_at, last.id) if last else None
             found = await repository.runs(
                 session, tenant_id, connection_id, before=before, stream=stream, limit=limit + 1
             )
-        return RunList(found[:limit], str(found[limit - 1].id) if len(found) > limit else None)
+        return RunList(*parted(found, limit))

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.audit.service import append
 from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import Database
-from trunkline.kernel.errors import BadInputError, NotFoundError
+from trunkline.kernel.errors import NotFoundError
+from trunkline.kernel.lists import Limit, no_cursor
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
 from trunkline.runs import repository
-from trunkline.runs.controllers import Limit
 from trunkline.runs.schemas import QuarantineList, RetryIn, RunList, RunView
 from trunkline.runs.service import RunService
 
@@ -44,9 +44,8 @@ class RunControlController(Controller):
         """Its next page is not written; what was written stays."""
 
         async def deed(session: AsyncSession) -> RunView:
-            run = await _of(runs, session, tenant_id, connection_id, run_id)
-            await runs.cancel_run(session, tenant_id, run_id)
-            return await _told(runs, session, tenant_id, principal, run, "run.cancelled")
+            await _must_be_of(runs, session, tenant_id, connection_id, run_id)
+            return await runs.cancel_run(session, tenant_id, run_id, principal)
 
         return await once(tenant_id, deed)
 
@@ -69,9 +68,8 @@ class RunControlController(Controller):
         """Of a full re-read or a re-mapping, which go on beside everything else."""
 
         async def deed(session: AsyncSession) -> RunView:
-            run = await _of(runs, session, tenant_id, connection_id, run_id)
-            await runs.pause_run(session, tenant_id, run_id)
-            return await _told(runs, session, tenant_id, principal, run, "run.paused")
+            await _must_be_of(runs, session, tenant_id, connection_id, run_id)
+            return await runs.pause_run(session, tenant_id, run_id, principal)
 
         return await once(tenant_id, deed)
 
@@ -94,9 +92,8 @@ class RunControlController(Controller):
         """It goes on from the page where it was paused."""
 
         async def deed(session: AsyncSession) -> RunView:
-            run = await _of(runs, session, tenant_id, connection_id, run_id)
-            await runs.resume_run(session, tenant_id, run_id)
-            return await _told(runs, session, tenant_id, principal, run, "run.resumed")
+            await _must_be_of(runs, session, tenant_id, connection_id, run_id)
+            return await runs.resume_run(session, tenant_id, run_id, principal)
 
         return await once(tenant_id, deed)
 
@@ -126,7 +123,7 @@ class RunControlController(Controller):
             except ValueError:
                 colon = ""
             if not colon or "\0" in external_id:
-                raise BadInputError("cursor is not one that a page before gave.", field="cursor")
+                raise no_cursor()
         async with db.tenant(tenant_id) as session:
             await runs.must_exist(session, tenant_id, connection_id)
             found = await repository.quarantine(
@@ -173,18 +170,9 @@ class RunControlController(Controller):
         return await once(tenant_id, deed)
 
 
-async def _of(
+async def _must_be_of(
     runs: RunService, session: AsyncSession, tenant_id: UUID, connection_id: UUID, run_id: UUID
-) -> RunView:
+) -> None:
     run = await runs.run(session, tenant_id, run_id)
     if run.connection_id != connection_id:
         raise NotFoundError
-    return run
-
-
-async def _told(
-    runs: RunService, session: AsyncSession, tenant_id: UUID, principal: Principal, run: RunView, action: str
-) -> RunView:
-    detail = {"run_id": str(run.id), "stream": run.stream}
-    await append(session, principal, action, "connection", run.connection_id, detail)
-    return await runs.run(session, tenant_id, run.id)

@@ -6,9 +6,11 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.audit.service import append
 from trunkline.kernel import strictjson
 from trunkline.kernel.clock import now
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
+from trunkline.kernel.principal import Principal
 from trunkline.recipes import repository as recipes
 from trunkline.runs import asking, passes, repository, setaside
 from trunkline.runs.drift import Drift, accepted, filters_on
@@ -209,7 +211,9 @@ class RunService(Following):
 
     # -- runs -------------------------------------------------------------------------------
 
-    async def cancel_run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:
+    async def cancel_run(
+        self, session: AsyncSession, tenant_id: UUID, run_id: UUID, principal: Principal
+    ) -> RunView:
         """Its next page is not committed; the stream goes on by schedule from where this run stood.
 
         Raises NotFoundError, and ConflictError for a run that has ended.
@@ -227,8 +231,11 @@ class RunService(Following):
         else:
             await end_run(session, tenant_id, run_id, "cancelled", None)
             await self._work.cancel(session, tenant_id, kind, passes.work_key(place))
+        return await self._noted(session, place, run_id, principal, "run.cancelled")
 
-    async def pause_run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:
+    async def pause_run(
+        self, session: AsyncSession, tenant_id: UUID, run_id: UUID, principal: Principal
+    ) -> RunView:
         """Its next page is not committed; it goes on from where it stood when it is resumed.
 
         Only of a pass beside the stream's own, which is paused with its stream. Raises NotFoundError and
@@ -240,14 +247,18 @@ class RunService(Following):
             raise ConflictError(_NOT_ASIDE)
         await passes.rest(session, place, run_id, BY_MEMBER)
         await self._work.cancel(session, tenant_id, kind, passes.work_key(place))
+        return await self._noted(session, place, run_id, principal, "run.paused")
 
-    async def resume_run(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:
+    async def resume_run(
+        self, session: AsyncSession, tenant_id: UUID, run_id: UUID, principal: Principal
+    ) -> RunView:
         """Raises NotFoundError and ConflictError."""
         place = await self._aside(session, tenant_id, run_id)
         kind = await passes.pause(session, place, run_id, None)
         if kind is None:
             raise ConflictError(_NOT_ASIDE)
         await passes.queue(session, self._work, place, kind)
+        return await self._noted(session, place, run_id, principal, "run.resumed")
 
     async def _aside(self, session: AsyncSession, tenant_id: UUID, run_id: UUID) -> Place:
         """Where the run is, with the stream's row locked."""
@@ -259,6 +270,22 @@ class RunService(Following):
         place = Place(tenant_id, run.connection_id, run.stream)
         await passes.lock_stream(session, place)
         return place
+
+    async def _noted(
+        self, session: AsyncSession, place: Place, run_id: UUID, principal: Principal, action: str
+    ) -> RunView:
+        """The run as it is now, its change written to the audit log."""
+        detail = {"run_id": str(run_id), "stream": place.stream}
+        await append(
+            session,
+            principal,
+            action,
+            "connection",
+            place.connection_id,
+            detail,
+            tenant_id=place.tenant_id,
+        )
+        return await self.run(session, place.tenant_id, run_id)
 
     # -- views ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from trunkline.kernel.errors import ConflictError
+from trunkline.kernel.principal import SYSTEM
 from trunkline.recipes import repository as recipes
 from trunkline.recipes.definition import Mapping, RecipeDefinition
 from trunkline.recipes.service import definition_of
@@ -225,23 +226,28 @@ async def test_a_full_re_read_is_paused_resumed_and_cancelled(small: Any, monkey
     run = (await small.all_runs())[0]
     assert (run.state, run.pages, run.expected) == ("running", 2, len(small.sandbox.truth(small.account)))
     async with rig.db.tenant(tenant) as session:
-        await rig.runs.pause_run(session, tenant, run.id)
+        await rig.runs.pause_run(session, tenant, run.id, SYSTEM)
     await small.work(2)
     paused = (await small.all_runs())[0]
     assert (paused.state, paused.cause, paused.pages) == ("paused", "paused_by_member", 2)
     assert (await small.sync()).state == "succeeded", "the stream's own runs go on"
     async with rig.db.tenant(tenant) as session:
-        await rig.runs.resume_run(session, tenant, run.id)
+        await rig.runs.resume_run(session, tenant, run.id, SYSTEM)
     await small.work()
     async with rig.db.tenant(tenant) as session:
         resumed = await rig.runs.run(session, tenant, run.id)
         assert (resumed.state, resumed.pages, resumed.cause) == ("running", 3, None)
-        await rig.runs.cancel_run(session, tenant, run.id)
+        await rig.runs.cancel_run(session, tenant, run.id, SYSTEM)
         with pytest.raises(ConflictError, match="already ended"):
-            await rig.runs.pause_run(session, tenant, run.id)
+            await rig.runs.pause_run(session, tenant, run.id, SYSTEM)
     await small.work()
     async with rig.db.tenant(tenant) as session:
         assert (await rig.runs.run(session, tenant, run.id)).state == "cancelled"
+    noted = await small.rows(
+        "SELECT action FROM audit_entries WHERE tenant_id = :tenant AND detail ->> 'run_id' IS NOT NULL"
+        " ORDER BY sequence"
+    )
+    assert [entry.action for entry in noted] == ["run.paused", "run.resumed", "run.cancelled"]
     assert await small.rows("SELECT 1 FROM passes WHERE tenant_id = :tenant") == []
     await small.stands()
 

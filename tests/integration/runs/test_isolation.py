@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from trunkline.kernel.errors import NotFoundError
+from trunkline.kernel.principal import SYSTEM
 from trunkline.runs import repository
 from trunkline.runs.schemas import Counts
 
@@ -69,7 +70,7 @@ async def test_a_foreign_session_changes_nothing(harbor: Any) -> None:
         lambda s: runs.sync_now(s, *place),
         lambda s: runs.pause_stream(s, *place, "contacts"),
         lambda s: runs.resume_stream(s, *place, "contacts"),
-        lambda s: runs.cancel_run(s, harbor.tenant_id, run_id),
+        lambda s: runs.cancel_run(s, harbor.tenant_id, run_id, SYSTEM),
         lambda s: runs.record(s, *place, "contacts", "1"),
         lambda s: runs.run(s, harbor.tenant_id, run_id),
     ):

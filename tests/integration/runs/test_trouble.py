@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from trunkline.kernel.errors import ConflictError
+from trunkline.kernel.principal import SYSTEM
 from trunkline.runs.provider import Page
 
 WORKER = Path(__file__).with_name("worker_for_tests.py")
@@ -332,7 +333,7 @@ async def test_a_cancelled_run_commits_no_further_page(northwind: Any) -> None:
         if fetched == 10:
             run = (await northwind.all_runs())[0]
             async with rig.db.tenant(northwind.tenant_id) as session:
-                await rig.runs.cancel_run(session, northwind.tenant_id, run.id)
+                await rig.runs.cancel_run(session, northwind.tenant_id, run.id, SYSTEM)
         return await page(*args, **more)
 
     rig.provider.page = cancelled_midway
@@ -366,7 +367,7 @@ async def test_a_cancel_that_meets_a_page_in_the_middle_ends_in_order(northwind:
                 await asyncio.sleep(0.01)
             # what it needs now nobody may hold; without this the page might be the deadlock's victim
             await session.execute(text("SET LOCAL lock_timeout = '300ms'"))
-            await rig.runs.cancel_run(session, northwind.tenant_id, run_id)
+            await rig.runs.cancel_run(session, northwind.tenant_id, run_id, SYSTEM)
 
     held = asyncio.Event()
 

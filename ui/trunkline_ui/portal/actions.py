@@ -8,7 +8,6 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.audit.service import append
 from trunkline.connections.cookies import flow_cookie
@@ -272,9 +271,7 @@ class RunActions(Controller):
         data: Annotated[Back, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[None]:
         async with db.tenant(tenant_id) as session:
-            run = await runs.run(session, tenant_id, run_id)
-            await runs.cancel_run(session, tenant_id, run_id)
-            await _noted(session, principal, run, "run.cancelled")
+            run = await runs.cancel_run(session, tenant_id, run_id, principal)
         after = "begins anew" if run.mode in ASIDE else "goes on from there"
         text = f"The run is cancelled. What it had done is kept; the next one {after}."
         return see_other(settings, _back_of(data, run), text)
@@ -291,9 +288,7 @@ class RunActions(Controller):
         data: Annotated[Back, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[None]:
         async with db.tenant(tenant_id) as session:
-            run = await runs.run(session, tenant_id, run_id)
-            await runs.pause_run(session, tenant_id, run_id)
-            await _noted(session, principal, run, "run.paused")
+            run = await runs.pause_run(session, tenant_id, run_id, principal)
         text = "Paused. It goes on from where it stands when somebody resumes it."
         return see_other(settings, _back_of(data, run), text)
 
@@ -310,16 +305,9 @@ class RunActions(Controller):
         data: Annotated[Back, Body(media_type=RequestEncodingType.URL_ENCODED)],
     ) -> Response[None]:
         async with db.tenant(tenant_id) as session:
-            run = await runs.run(session, tenant_id, run_id)
-            await runs.resume_run(session, tenant_id, run_id)
-            await _noted(session, principal, run, "run.resumed")
+            run = await runs.resume_run(session, tenant_id, run_id, principal)
         await work.wake()
         return see_other(settings, _back_of(data, run), "Resumed. It goes on from where it stood.")
-
-
-async def _noted(session: AsyncSession, principal: Principal, run: RunView, action: str) -> None:
-    detail = {"run_id": str(run.id), "stream": run.stream}
-    await append(session, principal, action, "connection", run.connection_id, detail)
 
 
 def _back_of(data: Back, run: RunView) -> str:
