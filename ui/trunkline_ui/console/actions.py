@@ -1,6 +1,6 @@
 """What a staff administrator does to a customer's connection: only with a reason, which the customer sees."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -10,7 +10,6 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
 from trunkline.audit.service import LONGEST_REASON, append
-from trunkline.health import across
 from trunkline.health.service import ConnectionHealth, HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import ConflictError, NotFoundError
@@ -18,8 +17,8 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.runs.service import RunService
 from trunkline.work.queue import WorkQueue
-from trunkline_ui.console.common import ACT, frame
-from trunkline_ui.portal.common import AnyRequest, see_other, told
+from trunkline_ui.console.common import ACT, Frame
+from trunkline_ui.portal.common import see_other, told
 from trunkline_ui.rendering import Page, page
 
 
@@ -36,21 +35,20 @@ class ConnectionSync(Controller):
     @get()
     async def ask(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         health: NamedDependency[HealthService],
         tenant_id: NamedDependency[UUID],
         tenant: FromPath[str],
         connection_id: FromPath[UUID],
     ) -> Page:
-        return await _form(request, db, principal, health, tenant_id, tenant, connection_id)
+        return await _form(framed, db, health, tenant_id, tenant, connection_id)
 
     @post(status_code=303)
     async def start(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         settings: NamedDependency[Settings],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
@@ -65,7 +63,7 @@ class ConnectionSync(Controller):
         error = unfit(reason)
         if error:
             return await _form(
-                request, db, principal, health, tenant_id, tenant, connection_id, reason=reason, error=error
+                framed, db, health, tenant_id, tenant, connection_id, reason=reason, error=error
             )
         async with db.tenant(tenant_id) as session:
             started = await runs.sync_now(session, tenant_id, connection_id)
@@ -100,9 +98,8 @@ def unfit(reason: str) -> str:
 
 
 async def _form(
-    request: AnyRequest,
+    framed: Frame,
     db: Database,
-    principal: Principal,
     health: HealthService,
     tenant_id: UUID,
     tenant: str,
@@ -113,10 +110,9 @@ async def _form(
 ) -> Page:
     async with db.console() as session:
         found: ConnectionHealth | None = await health.of_connection(session, tenant_id, connection_id)
-        open_issues = await across.count_open(session)
+        context = await framed(session, "/console")
     if found is None:
         raise NotFoundError
-    context: dict[str, Any] = frame(request, principal, "/console", open_issues)
     context |= {
         "slug": tenant,
         "connection": found.row,

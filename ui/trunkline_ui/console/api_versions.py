@@ -7,15 +7,12 @@ import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
 
-from trunkline.health import across
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.packages import repository
 from trunkline.packages.repository import InUse
 from trunkline.sdk.manifest import Api, Manifest
 from trunkline.sdk.registry import Connectors
-from trunkline_ui.console.common import frame
-from trunkline_ui.portal.common import AnyRequest
+from trunkline_ui.console.common import Frame
 from trunkline_ui.rendering import Page, Tone, page
 
 URGENT_DAYS = 30
@@ -42,14 +39,13 @@ class ApiVersionPages(Controller):
     @get("/console/api-versions")
     async def table(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connectors: NamedDependency[Connectors],
     ) -> Page:
         await connectors.refresh()
         async with db.console() as session:
-            context = frame(request, principal, "/console/connectors", await across.count_open(session))
+            context = await framed(session, "/console/connectors")
             used = await repository.in_use(session)
         today = datetime.now(UTC).date()
         context |= {"lines": lines(connectors.own(), connectors.partners(), used, today)}

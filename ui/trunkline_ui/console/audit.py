@@ -26,7 +26,7 @@ from trunkline_tenants.errors import UnknownTenantError
 from trunkline_tenants.permissions import can
 from trunkline_ui import audit_log
 from trunkline_ui.audit_log import Question
-from trunkline_ui.console.common import frame
+from trunkline_ui.console.common import Frame
 from trunkline_ui.portal.changed import Difference
 from trunkline_ui.portal.common import AnyRequest, address, asked, see_other
 from trunkline_ui.portal.deeds import changes
@@ -53,9 +53,13 @@ class AuditPages(Controller):
 
     @get(HOME)
     async def of_installation(
-        self, request: AnyRequest, db: NamedDependency[Database], principal: NamedDependency[Principal]
+        self,
+        request: AnyRequest,
+        framed: NamedDependency[Frame],
+        db: NamedDependency[Database],
+        principal: NamedDependency[Principal],
     ) -> Page:
-        return await _page(request, db, principal, OPERATOR, HOME, {"name": "", "slug": ""})
+        return await _page(framed, request, db, principal, OPERATOR, HOME, {"name": "", "slug": ""})
 
     @get(f"{HOME}.csv", opt=FILE)
     async def file_of_installation(
@@ -71,6 +75,7 @@ class AuditPages(Controller):
     async def of_tenant(
         self,
         request: AnyRequest,
+        framed: NamedDependency[Frame],
         db: NamedDependency[Database],
         principal: NamedDependency[Principal],
         directory: NamedDependency[Directory],
@@ -81,7 +86,9 @@ class AuditPages(Controller):
         if known is None:
             raise UnknownTenantError
         shown = {"name": known.name, "slug": known.slug}
-        return await _page(request, db, principal, tenant_id, f"/console/tenants/{known.slug}/audit", shown)
+        return await _page(
+            framed, request, db, principal, tenant_id, f"/console/tenants/{known.slug}/audit", shown
+        )
 
     @get("/console/tenants/{tenant:str}/audit.csv", opt=FILE)
     async def file_of_tenant(
@@ -98,6 +105,7 @@ class AuditPages(Controller):
 
 
 async def _page(
+    framed: Frame,
     request: AnyRequest,
     db: Database,
     principal: Principal,
@@ -115,7 +123,7 @@ async def _page(
         async with db.tenant(tenant_id) as session:
             entries, actions, actors = await _read(session, tenant_id, question, people=True)
     shown, previous, following = audit_log.paged(question, here, entries)
-    context = frame(request, principal, "/console" if tenant["slug"] else HOME, open_issues)
+    context = framed.counted("/console" if tenant["slug"] else HOME, open_issues)
     context |= {
         "tenant": tenant,
         "here": here,

@@ -3,9 +3,13 @@
 from typing import Any
 
 import msgspec
+from litestar.di import NamedDependency
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.health import across
 from trunkline.kernel.principal import Principal
 from trunkline.resilience.failures import Action, Failure, Owner, failure
+from trunkline_tenants.permissions import Action as Permitted
 from trunkline_tenants.permissions import can
 from trunkline_ui.console.runbook_text import runbook_text
 from trunkline_ui.portal.common import AnyRequest, asked
@@ -60,12 +64,30 @@ def cause_of(code: str) -> Cause:
     )
 
 
-def frame(request: AnyRequest, principal: Principal, current: str, open_issues: int) -> dict[str, Any]:
-    """The part of a page's context that is the same everywhere."""
-    return {
-        "shell": console_shell(request, principal, current, open_issues=open_issues),
-        "may_act": can(principal, "console.act"),
-    }
+class Frame:
+    """The part of a page's context that is the same everywhere: `await framed(session, current)`."""
+
+    def __init__(self, request: AnyRequest, principal: Principal) -> None:
+        self._request = request
+        self._principal = principal
+
+    async def __call__(self, session: AsyncSession, current: str) -> dict[str, Any]:
+        """`current`: the entry of the navigation that the page belongs to. `session`: the console's."""
+        return self.counted(current, await across.count_open(session))
+
+    def counted(self, current: str, open_issues: int) -> dict[str, Any]:
+        """For a page that has counted the open issues already."""
+        return {
+            "shell": console_shell(self._request, self._principal, current, open_issues=open_issues),
+            "may_act": self.may("console.act"),
+        }
+
+    def may(self, action: Permitted) -> bool:
+        return can(self._principal, action)
+
+
+def provide_frame(request: AnyRequest, principal: NamedDependency[Principal]) -> Frame:
+    return Frame(request, principal)
 
 
 def asked_page(request: AnyRequest) -> int:

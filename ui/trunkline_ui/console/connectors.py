@@ -8,10 +8,8 @@ from litestar.params import FromPath
 
 from trunkline.health import across
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline.sdk.registry import Connectors
-from trunkline_ui.console.common import frame
-from trunkline_ui.portal.common import AnyRequest
+from trunkline_ui.console.common import Frame
 from trunkline_ui.rendering import Page, page
 
 HOME = "/console/connectors"
@@ -23,9 +21,8 @@ class ConnectorPages(Controller):
     @get(HOME)
     async def table(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connectors: NamedDependency[Connectors],
     ) -> Page:
         async with db.console() as session:
@@ -40,20 +37,19 @@ class ConnectorPages(Controller):
             }
             for one in sorted(connectors.all(), key=lambda one: one.label.casefold())
         ]
-        return page("console/connectors.html", frame(request, principal, HOME, issues) | {"rows": rows})
+        return page("console/connectors.html", framed.counted(HOME, issues) | {"rows": rows})
 
     @get("/console/connectors/{name:str}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         connectors: NamedDependency[Connectors],
         name: FromPath[str],
     ) -> Page:
         manifest = connectors.get(name)
         async with db.console() as session:
             issues = sum(row.issues for row in await across.causes(session))
-        context = frame(request, principal, HOME, issues)
+        context = framed.counted(HOME, issues)
         context |= {"manifest": manifest, "graded": connectors.grade(name)}
         return page("console/connector.html", context)

@@ -3,7 +3,7 @@
 Staff see counts, types and outcomes. What an event says and a replay would change, only its tenant sees.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,6 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
-from trunkline.health import across
 from trunkline.health.service import ConnectionHealth, HealthService
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
@@ -22,7 +21,7 @@ from trunkline.webhooks import replay_repository as repository
 from trunkline.webhooks.replays import ReplayService
 from trunkline_tenants.permissions import can
 from trunkline_ui.console.actions import unfit
-from trunkline_ui.console.common import ACT, frame
+from trunkline_ui.console.common import ACT, Frame
 from trunkline_ui.portal.common import AnyRequest, address, asked, asked_id, see_other, told
 from trunkline_ui.portal.events import OUTCOMES, SHOWN, STATES, TONES, wanted_of
 from trunkline_ui.rendering import Page, page
@@ -47,6 +46,7 @@ class ConsoleEvents(Controller):
         self,
         request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
         tenant_id: NamedDependency[UUID],
@@ -68,9 +68,8 @@ class ConsoleEvents(Controller):
                 limit=SHOWN + 1,
             )
             refused = await repository.refused(session, tenant_id)
-            open_issues = await across.count_open(session)
+            context = await framed(session, "/console")
         home = f"/console/tenants/{tenant}/connections/{connection_id}/events"
-        context: dict[str, Any] = frame(request, principal, "/console", open_issues)
         context |= {
             "slug": tenant,
             "may_act": can(principal, "console.act"),
@@ -122,8 +121,8 @@ class ConsoleReplays(Controller):
     @get()
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         tenant_id: NamedDependency[UUID],
         tenant: FromPath[str],
@@ -134,8 +133,7 @@ class ConsoleReplays(Controller):
             if found is None:
                 raise NotFoundError
             outcomes = await repository.progress(session, tenant_id, replay_id)
-            open_issues = await across.count_open(session)
-        context: dict[str, Any] = frame(request, principal, "/console", open_issues)
+            context = await framed(session, "/console")
         context |= {
             "slug": tenant,
             "replay": found,

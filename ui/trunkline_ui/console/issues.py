@@ -12,13 +12,12 @@ from trunkline.health import across
 from trunkline.health.across import CauseRow
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
-from trunkline.kernel.principal import Principal
 from trunkline.readers.schemas import FailingReader
 from trunkline.resilience.failures import UNCLASSIFIED, failures
 from trunkline.sdk.registry import Connectors
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import TenantInfo
-from trunkline_ui.console.common import Cause, asked_page, cause_of, frame
+from trunkline_ui.console.common import Cause, Frame, asked_page, cause_of
 from trunkline_ui.console.tenant_view import IssueLine, issue_line
 from trunkline_ui.portal.common import AnyRequest, address, label_of, stream_labels
 from trunkline_ui.rendering import Page, page
@@ -83,9 +82,8 @@ class IssuePages(Controller):
     @get("/console/issues")
     async def causes(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         directory: NamedDependency[Directory],
     ) -> Page:
         async with db.console() as session:
@@ -95,7 +93,7 @@ class IssuePages(Controller):
         tenants = await directory.tenants_of(
             [one.tenant_id for one in readers] + [one.tenant_id for one in endpoints]
         )
-        context = frame(request, principal, "/console/issues", sum(row.issues for row in found))
+        context = framed.counted("/console/issues", sum(row.issues for row in found))
         context |= {
             "lines": [CauseLine(row, cause_of(row.cause)) for row in found],
             "unclassified": _unclassified(found),
@@ -114,7 +112,7 @@ class IssuePages(Controller):
         self,
         request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         directory: NamedDependency[Directory],
         connectors: NamedDependency[Connectors],
         cause: FromPath[str],
@@ -132,7 +130,7 @@ class IssuePages(Controller):
             )
         tenants = await directory.tenants_of([row.tenant_id for row in rows])
         here = f"/console/issues/{cause}"
-        context = frame(request, principal, "/console/issues", sum(row.issues for row in every))
+        context = framed.counted("/console/issues", sum(row.issues for row in every))
         context |= {
             "cause": cause_of(cause),
             "code": cause,

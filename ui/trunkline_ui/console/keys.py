@@ -11,7 +11,6 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
-from trunkline.health import across
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
@@ -20,8 +19,8 @@ from trunkline.kernel.scopes import SCOPES
 from trunkline.kernel.settings import Settings
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import ApiKeyInfo
-from trunkline_ui.console.common import ACT, frame
-from trunkline_ui.portal.common import AnyRequest, see_other, usable
+from trunkline_ui.console.common import ACT, Frame
+from trunkline_ui.portal.common import see_other, usable
 from trunkline_ui.rendering import Page, page
 
 HOME = "/console/keys"
@@ -75,18 +74,17 @@ class KeyPages(Controller):
     @get()
     async def keys(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         directory: NamedDependency[Directory],
     ) -> Page:
-        return page("console/keys.html", await _list(request, db, principal, directory, NewKey(), {}))
+        return page("console/keys.html", await _list(framed, db, directory, NewKey(), {}))
 
     @post(status_code=200)
     async def create(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         directory: NamedDependency[Directory],
         data: Annotated[NewKey, Body(media_type=RequestEncodingType.URL_ENCODED)],
@@ -119,26 +117,25 @@ class KeyPages(Controller):
             except BadInputError as error:
                 errors[error.field or "name"] = error.message
         kept = data if errors else NewKey()
-        context = await _list(request, db, principal, directory, kept, errors)
+        context = await _list(framed, db, directory, kept, errors)
         return page("console/keys.html", context | {"plain": plain}, status=422 if errors else 200)
 
     @get("/{key_id:uuid}/rotate")
     async def ask_rotation(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         directory: NamedDependency[Directory],
         key_id: FromPath[UUID],
     ) -> Page:
         found = await _one(directory, key_id)
-        return page("console/rotate.html", await _rotation(request, db, principal, found, Rotation(), {}))
+        return page("console/rotate.html", await _rotation(framed, db, found, Rotation(), {}))
 
     @post("/{key_id:uuid}/rotate", status_code=200)
     async def rotate(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         directory: NamedDependency[Directory],
         key_id: FromPath[UUID],
@@ -151,26 +148,25 @@ class KeyPages(Controller):
         if data.expires not in LIVES:
             errors["expires"] = "Choose when the new key expires."
         if errors:
-            context = await _rotation(request, db, principal, found, data, errors)
+            context = await _rotation(framed, db, found, data, errors)
             return page("console/rotate.html", context, status=422)
         plain, _ = await directory.rotate_api_key(
             key_id, overlap=OVERLAPS[data.overlap][1], expires_at=_expiry(data.expires), by=principal
         )
-        context = await _list(request, db, principal, directory, NewKey(), {})
+        context = await _list(framed, db, directory, NewKey(), {})
         return page("console/keys.html", context | {"plain": plain})
 
     @get("/{key_id:uuid}/revoke")
     async def ask(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         directory: NamedDependency[Directory],
         key_id: FromPath[UUID],
     ) -> Page:
         found = await _one(directory, key_id)
         async with db.console() as session:
-            context = frame(request, principal, HOME, await across.count_open(session))
+            context = await framed(session, HOME)
         return page("console/revoke.html", context | {"key": found})
 
     @post("/{key_id:uuid}/revoke", status_code=303)
@@ -206,23 +202,21 @@ def _options(choices: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str]]:
 
 
 async def _rotation(
-    request: AnyRequest,
+    framed: Frame,
     db: Database,
-    principal: Principal,
     key: ApiKeyInfo,
     form: Rotation,
     errors: dict[str, str],
 ) -> dict[str, Any]:
     async with db.console() as session:
-        context = frame(request, principal, HOME, await across.count_open(session))
+        context = await framed(session, HOME)
     choices = {"lives": _options(LIVES), "overlaps": _options(OVERLAPS)}
     return context | choices | {"key": key, "form": form, "errors": errors}
 
 
 async def _list(
-    request: AnyRequest,
+    framed: Frame,
     db: Database,
-    principal: Principal,
     directory: Directory,
     form: NewKey,
     errors: dict[str, str],
@@ -232,7 +226,7 @@ async def _list(
     # what still opens something first, the newest first
     keys.sort(key=lambda key: (key.revoked_at is not None, -key.created_at.timestamp()))
     async with db.console() as session:
-        context = frame(request, principal, HOME, await across.count_open(session))
+        context = await framed(session, HOME)
     lines = [
         KeyLine(key, tenants.get(key.tenant_id, "A removed tenant") if key.tenant_id else "") for key in keys
     ]

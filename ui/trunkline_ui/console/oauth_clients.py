@@ -4,19 +4,18 @@ Partners' connectors stand beside ours: an approval says who may connect one, th
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
 from trunkline.connections.clients import callback_path
 from trunkline.connections.schemas import OwnClient
 from trunkline.connections.service import ConnectionService
-from trunkline.health import across
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -25,8 +24,8 @@ from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
 from trunkline.webhooks.service import EndpointService
 from trunkline_ui.console.actions import unfit
-from trunkline_ui.console.common import ACT, frame
-from trunkline_ui.portal.common import AnyRequest, label_of, see_other
+from trunkline_ui.console.common import ACT, Frame
+from trunkline_ui.portal.common import label_of, see_other
 from trunkline_ui.rendering import Page, page
 
 HOME = "/console/oauth-clients"
@@ -57,51 +56,75 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, str]
 
 
+class Apps(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page and each of its forms take."""
+
+    framed: Frame
+    db: Database
+    settings: Settings
+    principal: Principal
+    connections: ConnectionService
+    connectors: Connectors
+    hooks: EndpointService
+
+    async def shown(self, form: ClientForm, errors: dict[str, str]) -> Page:
+        await self.connectors.refresh()
+        async with self.db.console() as session:
+            context = await self.framed(session, "/console/connectors")
+        async with self.db.tenant(OPERATOR) as session:
+            held = await self.connections.own_oauth_clients(session, OPERATOR)
+            addresses = await self.hooks.of_own_clients(session, OPERATOR)
+        context |= {
+            "registrations": registrations(self.settings, self.connectors, held, addresses, form, errors),
+            "errors": [(f"{_name(form)}-{field}", sentence) for field, sentence in errors.items()],
+        }
+        return page("console/oauth_clients.html", context, status=422 if errors else 200)
+
+
+def provide_apps(
+    framed: NamedDependency[Frame],
+    db: NamedDependency[Database],
+    settings: NamedDependency[Settings],
+    principal: NamedDependency[Principal],
+    connections: NamedDependency[ConnectionService],
+    connectors: NamedDependency[Connectors],
+    hooks: NamedDependency[EndpointService],
+) -> Apps:
+    return Apps(
+        framed=framed,
+        db=db,
+        settings=settings,
+        principal=principal,
+        connections=connections,
+        connectors=connectors,
+        hooks=hooks,
+    )
+
+
 class OperatorClientPages(Controller):
     include_in_schema = False
     path = HOME
     opt = ACT
+    dependencies = {"apps": Provide(provide_apps, sync_to_thread=False)}  # noqa: RUF012  Litestar's way
 
     @get()
-    async def show(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        connections: NamedDependency[ConnectionService],
-        connectors: NamedDependency[Connectors],
-        hooks: NamedDependency[EndpointService],
-    ) -> Page:
-        context = await _shown(
-            request, db, settings, principal, connections, connectors, hooks, ClientForm(), {}
-        )
-        return page("console/oauth_clients.html", context)
+    async def show(self, apps: NamedDependency[Apps]) -> Page:
+        return await apps.shown(ClientForm(), {})
 
     @post(status_code=303)
-    async def keep(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        connections: NamedDependency[ConnectionService],
-        connectors: NamedDependency[Connectors],
-        hooks: NamedDependency[EndpointService],
-        data: Form,
-    ) -> Response[None] | Page:
+    async def keep(self, apps: NamedDependency[Apps], data: Form) -> Response[None] | Page:
         """The secret goes in and never comes out, not even into this form again."""
-        manifest = await connectors.find(_name(data))
+        manifest = await apps.connectors.find(_name(data))
         errors, reason = {}, data.reason.strip()
         if words := unfit(reason):
             errors["reason"] = words
         else:
             try:
-                async with db.tenant(OPERATOR) as session:
-                    await hooks.keep_client_secret(session, OPERATOR, manifest.name)
-                    await connections.bring_operator_client(
+                async with apps.db.tenant(OPERATOR) as session:
+                    await apps.hooks.keep_client_secret(session, OPERATOR, manifest.name)
+                    await apps.connections.bring_operator_client(
                         session,
-                        principal,
+                        apps.principal,
                         manifest.name,
                         client_id=data.client_id,
                         secret=data.secret,
@@ -110,66 +133,29 @@ class OperatorClientPages(Controller):
             except (BadInputError, ConflictError) as error:
                 errors[error.field or "client_id"] = error.message
             else:
-                return see_other(
-                    settings, HOME, f"{manifest.label} is connected through this app from now on."
-                )
-        context = await _shown(request, db, settings, principal, connections, connectors, hooks, data, errors)
-        return page("console/oauth_clients.html", context, status=422)
+                text = f"{manifest.label} is connected through this app from now on."
+                return see_other(apps.settings, HOME, text)
+        return await apps.shown(data, errors)
 
     @post("/remove", status_code=303)
-    async def remove(
-        self,
-        request: AnyRequest,
-        db: NamedDependency[Database],
-        settings: NamedDependency[Settings],
-        principal: NamedDependency[Principal],
-        connections: NamedDependency[ConnectionService],
-        connectors: NamedDependency[Connectors],
-        hooks: NamedDependency[EndpointService],
-        data: Form,
-    ) -> Response[None] | Page:
+    async def remove(self, apps: NamedDependency[Apps], data: Form) -> Response[None] | Page:
         name, reason = _name(data), data.reason.strip()
         words = unfit(reason)
         if not words:
             try:
-                async with db.tenant(OPERATOR) as session:
-                    await connections.remove_operator_client(session, principal, name, reason)
+                async with apps.db.tenant(OPERATOR) as session:
+                    await apps.connections.remove_operator_client(session, apps.principal, name, reason)
             except (ConflictError, NotFoundError) as error:
                 words = error.message
             else:
-                text = (
-                    f"The app at {label_of(connectors, name)} is forgotten. Nobody signs in through it now."
-                )
-                return see_other(settings, HOME, text)
-        errors = {"removal": words}
-        context = await _shown(request, db, settings, principal, connections, connectors, hooks, data, errors)
-        return page("console/oauth_clients.html", context, status=422)
+                label = label_of(apps.connectors, name)
+                text = f"The app at {label} is forgotten. Nobody signs in through it now."
+                return see_other(apps.settings, HOME, text)
+        return await apps.shown(data, {"removal": words})
 
 
 def _name(data: ClientForm) -> str:
     return data.connector.partition("@")[0][:100]
-
-
-async def _shown(
-    request: AnyRequest,
-    db: Database,
-    settings: Settings,
-    principal: Principal,
-    connections: ConnectionService,
-    connectors: Connectors,
-    hooks: EndpointService,
-    form: ClientForm,
-    errors: dict[str, str],
-) -> dict[str, Any]:
-    await connectors.refresh()
-    async with db.console() as session:
-        context = frame(request, principal, "/console/connectors", await across.count_open(session))
-    async with db.tenant(OPERATOR) as session:
-        held = await connections.own_oauth_clients(session, OPERATOR)
-        addresses = await hooks.of_own_clients(session, OPERATOR)
-    summary = [(f"{_name(form)}-{field}", sentence) for field, sentence in errors.items()]
-    listed = registrations(settings, connectors, held, addresses, form, errors)
-    return context | {"registrations": listed, "errors": summary}
 
 
 def registrations(

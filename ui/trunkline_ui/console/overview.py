@@ -11,10 +11,9 @@ from trunkline.health import across
 from trunkline.health.service import HealthService
 from trunkline.health.trouble import troubled
 from trunkline.kernel.db import Database
-from trunkline.kernel.principal import Principal
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import TenantInfo
-from trunkline_ui.console.common import asked_page, frame
+from trunkline_ui.console.common import Frame, asked_page
 from trunkline_ui.console.tenant_list import (
     FINE,
     FOUND,
@@ -45,7 +44,7 @@ class OverviewPages(Controller):
         self,
         request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         directory: NamedDependency[Directory],
         health: NamedDependency[HealthService],
     ) -> Page:
@@ -64,7 +63,7 @@ class OverviewPages(Controller):
             rows = await _lines(await _page(directory, standing, wanted), health, db)
         number, more, rows = wanted.page, len(rows) > PAGE, rows[:PAGE]
         start = (number - 1) * PAGE
-        context = frame(request, principal, HOME, open_issues)
+        context = framed.counted(HOME, open_issues)
         context |= {
             "tiles": tiles(standing.connections, open_issues),
             "lines": rows,

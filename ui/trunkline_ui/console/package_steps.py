@@ -18,8 +18,9 @@ from trunkline.kernel.settings import Settings
 from trunkline.packages.service import PackageService
 from trunkline_tenants.directory import Directory
 from trunkline_ui.console.actions import unfit
+from trunkline_ui.console.common import Frame
 from trunkline_ui.console.packages import HOME, MANAGE, shown
-from trunkline_ui.portal.common import AnyRequest, see_other
+from trunkline_ui.portal.common import see_other
 from trunkline_ui.rendering import Page, page
 
 MOST_TENANTS = 200
@@ -47,7 +48,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """The version that a step is about, and what a step takes."""
 
     id: UUID
-    request: AnyRequest
+    framed: Frame
     db: Database
     settings: Settings
     principal: Principal
@@ -70,14 +71,12 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
             except ConflictError as error:
                 errors = {f"{name}-reason": error.message}
         form = {f"{name}-{field}": value for field, value in msgspec.structs.asdict(data).items()}
-        context = await shown(
-            self.request, self.db, self.principal, self.packages, self.directory, self.id, form, errors
-        )
+        context = await shown(self.framed, self.db, self.packages, self.directory, self.id, form, errors)
         return page("console/package.html", context, status=422)
 
 
 def provide_package(
-    request: AnyRequest,
+    framed: NamedDependency[Frame],
     db: NamedDependency[Database],
     settings: NamedDependency[Settings],
     principal: NamedDependency[Principal],
@@ -87,7 +86,7 @@ def provide_package(
 ) -> Package:
     return Package(
         id=package_id,
-        request=request,
+        framed=framed,
         db=db,
         settings=settings,
         principal=principal,

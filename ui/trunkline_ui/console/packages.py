@@ -9,7 +9,6 @@ from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from trunkline.health import across
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError
 from trunkline.kernel.principal import Principal
@@ -18,9 +17,8 @@ from trunkline.packages import repository
 from trunkline.packages.archive import LIMIT
 from trunkline.packages.service import PackageService
 from trunkline_tenants.directory import Directory
-from trunkline_tenants.permissions import can
 from trunkline_ui.console.actions import unfit
-from trunkline_ui.console.common import frame
+from trunkline_ui.console.common import Frame
 from trunkline_ui.console.package_view import context_of, line, named
 from trunkline_ui.portal.common import AnyRequest, see_other
 from trunkline_ui.rendering import Page, page
@@ -46,18 +44,18 @@ class PackagePages(Controller):
     @get()
     async def table(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         packages: NamedDependency[PackageService],
     ) -> Page:
-        return page("console/packages.html", await _list(request, db, principal, packages, Upload(), {}))
+        return page("console/packages.html", await _list(framed, db, packages, Upload(), {}))
 
     @post(status_code=303, opt=MANAGE, request_max_body_size=LIMIT + ROOM)
     async def take_in(
         self,
         request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         settings: NamedDependency[Settings],
         principal: NamedDependency[Principal],
         packages: NamedDependency[PackageService],
@@ -80,20 +78,19 @@ class PackagePages(Controller):
                     answer.status_code = 204
                     answer.headers["hx-redirect"] = answer.headers.pop("location")
                 return answer
-        context = await _list(request, db, principal, packages, form, errors)
+        context = await _list(framed, db, packages, form, errors)
         return page("console/packages.html", context, status=422)
 
     @get("/{package_id:uuid}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         packages: NamedDependency[PackageService],
         directory: NamedDependency[Directory],
         package_id: FromPath[UUID],
     ) -> Page:
-        context = await shown(request, db, principal, packages, directory, package_id, {}, {})
+        context = await shown(framed, db, packages, directory, package_id, {}, {})
         return page("console/package.html", context, block="live")
 
     @get("/{package_id:uuid}/archive", opt=MANAGE)
@@ -113,9 +110,8 @@ class PackagePages(Controller):
 
 
 async def shown(
-    request: AnyRequest,
+    framed: Frame,
     db: Database,
-    principal: Principal,
     packages: PackageService,
     directory: Directory,
     package_id: UUID,
@@ -128,7 +124,7 @@ async def shown(
     approvals = await packages.approvals()
     mine = approvals.get(package_id, [])
     async with db.console() as session:
-        context = frame(request, principal, "/console/connectors", await across.count_open(session))
+        context = await framed(session, "/console/connectors")
         used = await repository.in_use(session)
         others = await repository.elsewhere(session, kept.connector, kept.version, MOST_OTHERS + 1)
     tenants = await directory.tenants_of([one.tenant_id for one in others])
@@ -143,7 +139,7 @@ async def shown(
         "others": [(one, tenants[one.tenant_id]) for one in others[:MOST_OTHERS] if one.tenant_id in tenants],
         "more_others": len(others) > MOST_OTHERS,
         "approved": named(mine, await directory.tenants_of(mine)),
-        "may_manage": can(principal, "packages.manage"),
+        "may_manage": framed.may("packages.manage"),
         "form": form,
         "errors": errors,
         "here": f"{HOME}/{package_id}",
@@ -152,20 +148,19 @@ async def shown(
 
 
 async def _list(
-    request: AnyRequest,
+    framed: Frame,
     db: Database,
-    principal: Principal,
     packages: PackageService,
     form: Upload,
     errors: dict[str, str],
 ) -> dict[str, Any]:
     approvals = await packages.approvals()
     async with db.console() as session:
-        context = frame(request, principal, "/console/connectors", await across.count_open(session))
+        context = await framed(session, "/console/connectors")
         used = await repository.in_use(session)
     return context | {
         "lines": [line(one, approvals.get(one.id, []), used) for one in await packages.everything()],
-        "may_manage": can(principal, "packages.manage"),
+        "may_manage": framed.may("packages.manage"),
         "form": form,
         "errors": errors,
         "most": LIMIT,

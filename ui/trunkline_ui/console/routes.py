@@ -1,8 +1,12 @@
-"""Every controller of the console, for the list of pages."""
+"""Every controller of the console, with what all of them take."""
+
+from litestar import Router
+from litestar.di import Provide
 
 from trunkline_ui.console.actions import ConnectionSync
 from trunkline_ui.console.api_versions import ApiVersionPages
 from trunkline_ui.console.audit import AuditPages
+from trunkline_ui.console.common import provide_frame
 from trunkline_ui.console.connectors import ConnectorPages
 from trunkline_ui.console.events import ConsoleEvents, ConsoleReplays
 from trunkline_ui.console.issues import IssuePages
@@ -17,20 +21,27 @@ from trunkline_ui.console.versions import ConnectionVersion
 from trunkline_ui.console.webhooks import WebhookPages
 
 CONSOLE = (
-    OverviewPages,
-    TenantPages,
-    ConnectionSync,
-    ConnectionVersion,
-    ConsoleEvents,
-    ConsoleReplays,
-    IssuePages,
-    RunbookPages,
-    ConnectorPages,
-    ApiVersionPages,
-    PackagePages,
-    PackageSteps,
-    OperatorClientPages,
-    WebhookPages,
-    KeyPages,
-    AuditPages,
+    Router(
+        "",
+        route_handlers=[
+            OverviewPages,
+            TenantPages,
+            ConnectionSync,
+            ConnectionVersion,
+            ConsoleEvents,
+            ConsoleReplays,
+            IssuePages,
+            RunbookPages,
+            ConnectorPages,
+            ApiVersionPages,
+            PackagePages,
+            PackageSteps,
+            OperatorClientPages,
+            WebhookPages,
+            KeyPages,
+            AuditPages,
+        ],
+        dependencies={"framed": Provide(provide_frame, sync_to_thread=False)},
+        include_in_schema=False,
+    ),
 )

@@ -7,11 +7,9 @@ from litestar.params import FromPath
 from trunkline.health import across
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import NotFoundError
-from trunkline.kernel.principal import Principal
 from trunkline.resilience.failures import failures
-from trunkline_ui.console.common import cause_of, frame
+from trunkline_ui.console.common import Frame, cause_of
 from trunkline_ui.console.runbook_text import runbook_text
-from trunkline_ui.portal.common import AnyRequest
 from trunkline_ui.rendering import Page, page
 
 
@@ -21,29 +19,27 @@ class RunbookPages(Controller):
     @get("/console/runbooks")
     async def table(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
     ) -> Page:
         async with db.console() as session:
             found = {row.cause: row for row in await across.causes(session)}
         causes = sorted((cause_of(code) for code in failures()), key=lambda cause: cause.title.casefold())
-        context = frame(request, principal, "/console/runbooks", sum(row.issues for row in found.values()))
+        context = framed.counted("/console/runbooks", sum(row.issues for row in found.values()))
         return page("console/runbooks.html", context | {"causes": causes, "found": found})
 
     @get("/console/runbooks/{code:str}")
     async def runbook(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         code: FromPath[str],
     ) -> Page:
         if code not in failures():
             raise NotFoundError
         async with db.console() as session:
             found = await across.causes(session)
-        context = frame(request, principal, "/console/runbooks", sum(row.issues for row in found))
+        context = framed.counted("/console/runbooks", sum(row.issues for row in found))
         context |= {
             "cause": cause_of(code),
             "body": runbook_text(code).body,

@@ -18,7 +18,7 @@ from trunkline.webhooks.repository import registered
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.errors import UnknownTenantError
 from trunkline_tenants.permissions import can
-from trunkline_ui.console.common import frame
+from trunkline_ui.console.common import Frame
 from trunkline_ui.console.tenant_view import (
     connection_panel,
     issue_line,
@@ -28,7 +28,7 @@ from trunkline_ui.console.tenant_view import (
     severity,
     work_line,
 )
-from trunkline_ui.portal.common import AnyRequest, label_of, stream_labels
+from trunkline_ui.portal.common import label_of, stream_labels
 from trunkline_ui.portal.words import MODES, TRIGGERS
 from trunkline_ui.rendering import Page, page
 
@@ -43,8 +43,8 @@ class TenantPages(Controller):
     @get("/console/tenants/{tenant:str}")
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         directory: NamedDependency[Directory],
         connectors: NamedDependency[Connectors],
@@ -66,10 +66,9 @@ class TenantPages(Controller):
             runs = await across.last_runs(session, tenant_id, limit=RUNS_SHOWN)
             work = await across.pending_work(session, tenant_id, limit=WORK_SHOWN + 1)
             reading = await readers.views(session, tenant_id)
-            open_issues = await across.count_open(session)
+            context = await framed(session, "/console")
         streams = {name: stream_labels(connectors, name) for name in {one.row.connector for one in found}}
         labels, moment = labels_of(found, streams), now()
-        context = frame(request, principal, "/console", open_issues)
         context |= {
             "tenant": known,
             "here": f"/console/tenants/{known.slug}",

@@ -9,16 +9,15 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 
-from trunkline.health import across
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.packages.moving import Mover
 from trunkline_ui.console.actions import unfit
-from trunkline_ui.console.common import frame
+from trunkline_ui.console.common import Frame
 from trunkline_ui.console.packages import MANAGE
-from trunkline_ui.portal.common import AnyRequest, see_other
+from trunkline_ui.portal.common import see_other
 from trunkline_ui.rendering import Page, page
 
 
@@ -35,22 +34,21 @@ class ConnectionVersion(Controller):
     @get()
     async def show(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
-        principal: NamedDependency[Principal],
+        framed: NamedDependency[Frame],
         moves: NamedDependency[Mover],
         tenant_id: NamedDependency[UUID],
         tenant: FromPath[str],
         connection_id: FromPath[UUID],
     ) -> Page:
-        context = await _shown(request, db, principal, moves, tenant_id, tenant, connection_id, Move(), {})
+        context = await _shown(framed, db, moves, tenant_id, tenant, connection_id, Move(), {})
         return page("console/version.html", context)
 
     @post(status_code=303)
     async def move(
         self,
-        request: AnyRequest,
         db: NamedDependency[Database],
+        framed: NamedDependency[Frame],
         settings: NamedDependency[Settings],
         principal: NamedDependency[Principal],
         moves: NamedDependency[Mover],
@@ -72,14 +70,13 @@ class ConnectionVersion(Controller):
                 if done.reconnect:
                     text = f"It speaks {done.version} now. The customer must give access once more."
                 return see_other(settings, f"/console/tenants/{tenant}", text)
-        context = await _shown(request, db, principal, moves, tenant_id, tenant, connection_id, data, errors)
+        context = await _shown(framed, db, moves, tenant_id, tenant, connection_id, data, errors)
         return page("console/version.html", context, status=422)
 
 
 async def _shown(
-    request: AnyRequest,
+    framed: Frame,
     db: Database,
-    principal: Principal,
     moves: Mover,
     tenant_id: UUID,
     tenant: str,
@@ -89,7 +86,7 @@ async def _shown(
 ) -> dict[str, Any]:
     found = await moves.steps(tenant_id, connection_id)
     async with db.console() as session:
-        context = frame(request, principal, "/console", await across.count_open(session))
+        context = await framed(session, "/console")
     return context | {
         "slug": tenant,
         "here": f"/console/tenants/{tenant}/connections/{connection_id}/version",

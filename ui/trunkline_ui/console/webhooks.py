@@ -9,13 +9,10 @@ import msgspec
 from litestar.di import NamedDependency, Provide
 
 from trunkline.deliveries.across import SentRow, sent_to
-from trunkline.health import across
 from trunkline.kernel.db import OPERATOR, Database
-from trunkline.kernel.principal import Principal
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import TenantInfo
-from trunkline_ui.console.common import ACT, frame
-from trunkline_ui.portal.common import AnyRequest
+from trunkline_ui.console.common import ACT, Frame
 from trunkline_ui.webhooks.pages import EndpointPages
 from trunkline_ui.webhooks.where import Where
 
@@ -29,14 +26,13 @@ class SentLine(msgspec.Struct, frozen=True):
 
 
 def provide_where(
-    request: AnyRequest,
+    framed: NamedDependency[Frame],
     db: NamedDependency[Database],
-    principal: NamedDependency[Principal],
     directory: NamedDependency[Directory],
 ) -> Where:
     async def around() -> dict[str, object]:
         async with db.console() as session:
-            return frame(request, principal, HOME, await across.count_open(session))
+            return await framed(session, HOME)
 
     async def elsewhere(endpoint_id: UUID) -> list[SentLine]:
         async with db.console() as session:
