@@ -6,15 +6,15 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from trunkline.sdk.captured_events import Captured
 from trunkline.sdk.pointers import point
 from trunkline.sdk.signatures import resolve
 from trunkline.sdk.simulator_fixture_forms import like, moment, put
+from trunkline.sdk.simulator_fixture_played import Played
 from trunkline.sdk.simulator_hooks import AccountTeller, Address, Habit, Webhook, WebhookBook
 from trunkline.sdk.simulator_store import Change, LedgerEntry
-from trunkline.sdk.streams import StreamSpec
 from trunkline.sdk.webhooks import Event, Webhooks
 from trunkline.webhooks.events import UnparsableError, document, split
 from trunkline.webhooks.signatures import Scheme
@@ -33,16 +33,6 @@ _SAYS: Final[Mapping[str, tuple[str, ...]]] = {
     "deleted": ("delet", "remov", "archiv", "trash", "purg", "destroy"),
 }
 """How words begin by which the last part of an event's type says what the change was."""
-
-
-class Played(Protocol):
-    """Of `simulator_fixtures.FixtureSimulator`."""
-
-    def told(self, entry: LedgerEntry) -> dict[str, Any]:
-        """The record after the change, as it is read."""
-
-    def public_id(self, object_type: str, object_id: str) -> str: ...
-    def spec_of(self, name: str) -> StreamSpec | None: ...
 
 
 class FixtureHooks(AccountTeller):

@@ -3,29 +3,17 @@
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from litestar import Response
 
 from trunkline.sdk.actions import Action, Find
-from trunkline.sdk.manifest import Manifest, StreamSpec, point
+from trunkline.sdk.manifest import StreamSpec, point
 from trunkline.sdk.simulator_fixture_forms import matched, put, recognised
+from trunkline.sdk.simulator_fixture_played import Played
 from trunkline.sdk.simulator_gate import AnyRequest
-from trunkline.sdk.simulator_store import Store, UnknownObjectError
+from trunkline.sdk.simulator_store import UnknownObjectError
 from trunkline.sdk.templates import holes
-
-
-class Played(Protocol):
-    """Of `simulator_fixtures.FixtureSimulator`."""
-
-    manifest: Manifest
-    store: Store
-
-    def public_id(self, object_type: str, object_id: str) -> str: ...
-    def own_id(self, object_type: str, public_id: str) -> str: ...
-    def documents_of(self, stream: str, account: str) -> list[dict[str, Any]]: ...
-    def example_of(self, stream: str) -> dict[str, Any]: ...
-    def filled(self, path: str) -> str: ...
 
 
 class FixtureWrites:

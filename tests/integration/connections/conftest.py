@@ -1,7 +1,9 @@
 """The web application with connections and widget, a real database, and the sandbox's HubSpot over HTTP."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -43,6 +45,9 @@ from trunkline_tenants.throttle import Throttle
 from trunkline_ui.auth import AuthPages
 from trunkline_ui.rendering import error_page, template_config
 from trunkline_ui.widget.controllers import ROUTES
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 ORIGIN = "http://127.0.0.1:8700"
 PRODUCT = "http://localhost:9999"
@@ -320,6 +325,12 @@ def exchanges(hubspot):
         return sum(number for (_, grant, _), number in hubspot.oauth.token_calls.items() if grant == kind)
 
     return count
+
+
+@pytest.fixture
+def asked(hubspot, others):
+    """Calls of any kind and outcome that reached a token endpoint, of any provider."""
+    return lambda: sum(one.token_calls.total() for one in (hubspot.oauth, *(other.oauth for other in others)))
 
 
 @pytest.fixture

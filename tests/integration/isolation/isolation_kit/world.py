@@ -2,10 +2,9 @@
 
 import base64
 import hashlib
-import importlib.util
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -42,22 +41,17 @@ from trunkline_tenants.seed import seed_people
 PASSWORD = "correct horse battery"
 ORIGIN = "http://testserver.local"
 PRODUCT = "https://product.example"
+PORTAL = str(Path(__file__).parents[2] / "portal")
+if PORTAL not in sys.path:  # what makes rows for the portal's tests
+    sys.path.insert(0, PORTAL)
+
+from portal_kit.factory import Factory
+from portal_kit.rows import Made
+
 MARK = "Kept-from-others"
 """Stands in every text of every tenant, followed by its slug."""
 
 ATTACKER, VICTIMS = "globex", ("initech", "umbra")
-
-
-@cache
-def rows_module() -> Any:
-    """What makes rows for the portal's tests."""
-    path = Path(__file__).parents[2] / "portal" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("portal_rows", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Ids(msgspec.Struct, kw_only=True):
@@ -94,7 +88,7 @@ class World:
     def __init__(self, settings: Settings, services: Services, owner: asyncpg.Connection) -> None:
         self.settings, self.services, self.owner = settings, services, owner
         self.directory = Directory(services.db)
-        self.rows = rows_module().Factory(services)
+        self.rows = Factory(services)
         self.app = web_app(settings)
         self.tenants: dict[str, Ids] = {}
         self.victims: list[Ids] = []
@@ -145,7 +139,7 @@ class World:
         recipe = await rows.recipe(tenant_id, connection, name=text)
         external = f"{text}-{new_id().hex}"
         await rows.record(tenant_id, connection, run, external, {"id": external})
-        made = rows_module().Made(tenant_id, connection, "contacts", run, recipe, external)
+        made = Made(tenant_id, connection, "contacts", run, recipe, external)
         last = await self.owner.fetchval(
             "SELECT coalesce(max(position), 0) FROM changes WHERE tenant_id = $1", tenant_id
         )
