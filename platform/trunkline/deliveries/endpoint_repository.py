@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.deliveries.schedule import CERTIFICATE_NOTICE
 from trunkline.deliveries.schemas import EndpointView, Wanted
 from trunkline.kernel.db import OPERATOR
 
@@ -16,29 +17,33 @@ _ASKING = text("""
     WHERE tenant_id IN (:tenant, :operator) AND removed_at IS NULL ORDER BY created_at, id
 """)
 
-_ENDPOINTS = text("""
+_VIEW = """
     SELECT e.tenant_id, e.id, e.url, e.description, e.types, e.full_data, e.ordered, e.concurrency, e.rate,
            e.created_by, e.created_at, e.failing_since, e.noticed_at, e.resting_until, e.disabled_at,
            e.disabled_cause, coalesce(c.header_names, '{}') AS header_names, c.certificate_subject,
            c.certificate_ends
     FROM webhook_endpoints e LEFT JOIN endpoint_credentials c
         ON c.tenant_id = e.tenant_id AND c.endpoint_id = e.id
+"""
+
+_ENDPOINTS = text(
+    _VIEW
+    + """
     WHERE e.tenant_id IN (:tenant, :other) AND e.removed_at IS NULL
       AND (CAST(:id AS uuid) IS NULL OR e.id = :id)
     ORDER BY e.created_at, e.id
-""")
+"""
+)
 
-_TROUBLED = text("""
-    SELECT e.tenant_id, e.id, e.url, e.description, e.types, e.full_data, e.ordered, e.concurrency, e.rate,
-           e.created_by, e.created_at, e.failing_since, e.noticed_at, e.resting_until, e.disabled_at,
-           e.disabled_cause, coalesce(c.header_names, '{}') AS header_names, c.certificate_subject,
-           c.certificate_ends
-    FROM webhook_endpoints e LEFT JOIN endpoint_credentials c
-        ON c.tenant_id = e.tenant_id AND c.endpoint_id = e.id
+_TROUBLED = text(
+    _VIEW
+    + """
     WHERE e.tenant_id = :tenant AND e.removed_at IS NULL
-      AND (e.failing_since < now() - interval '1 day' OR e.disabled_cause IN ('gone', 'failing'))
-    ORDER BY coalesce(e.failing_since, e.disabled_at), e.id
-""")
+      AND (e.failing_since < now() - interval '1 day' OR e.disabled_cause IN ('gone', 'failing')
+           OR e.disabled_at IS NULL AND c.certificate_ends < now() + CAST(:notice AS interval))
+    ORDER BY coalesce(e.failing_since, e.disabled_at, c.certificate_ends), e.id
+"""
+)
 
 _ADD_ENDPOINT = text("""
     INSERT INTO webhook_endpoints
@@ -165,9 +170,11 @@ async def _endpoints(
     return [EndpointView(**row) for row in rows.mappings()]
 
 
-async def failing(session: AsyncSession, tenant_id: UUID) -> list[EndpointView]:
-    """The tenant's own that took nothing for a day, or were disabled for it."""
-    rows = await session.execute(_TROUBLED, {"tenant": tenant_id})
+async def troubled(session: AsyncSession, tenant_id: UUID) -> list[EndpointView]:
+    """The tenant's own that took nothing for a day, or were disabled for it, or whose client certificate
+    ends soon.
+    """
+    rows = await session.execute(_TROUBLED, {"tenant": tenant_id, "notice": CERTIFICATE_NOTICE})
     return [EndpointView(**row) for row in rows.mappings()]
 
 

@@ -13,6 +13,8 @@ TRIES = len(STEPS) + 1
 NOTICE_AFTER = timedelta(days=1)
 """Of nothing but failures: its owner is told."""
 DISABLE_AFTER = timedelta(days=5)
+CERTIFICATE_NOTICE, CERTIFICATE_URGENT = timedelta(days=30), timedelta(days=7)
+"""Before a client certificate ends its owner is told, and told again."""
 
 
 def next_attempt(tries: int, headers: Mapping[str, str], now: datetime) -> datetime | None:

@@ -1,11 +1,14 @@
 """Webhook endpoints as whoever builds on them meets them in the portal."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import msgspec
+from sqlalchemy import text
 from standardwebhooks import Webhook
 
+from trunkline.cli import bench
 from trunkline.deliveries import keyring, repository
 from trunkline.deliveries.schemas import Exchange
 from trunkline.kernel.clock import now
@@ -179,3 +182,34 @@ async def test_how_to_verify_is_shown_and_the_python_of_it_runs(owner: Any, monk
     assert names["receive"](body, sent) == 204
     assert names["receive"](body + b" ", sent) == 400
     assert seen == [("x", None, {})]
+
+
+async def test_a_client_certificate_that_ends_is_told_of_before_and_after(
+    owner: Any, services: Any, people: Seeded
+) -> None:
+    tenant = people.tenants["globex"].id
+    pem, key = bench._load("egress").Authority().client("Globex")
+    given = {"url": "https://hooks.example.com/in", "certificate": pem, "key": key}
+    path, _ = await register(owner, **given)
+
+    async def ends(left: timedelta) -> tuple[str, str, str]:
+        async with services.db.tenant(tenant) as session:
+            await session.execute(
+                text("UPDATE endpoint_credentials SET certificate_ends = :at WHERE tenant_id = :tenant"),
+                {"at": now() + left, "tenant": tenant},
+            )
+        pages = [(await owner.get(where)).text for where in (path, HOME, "/portal/issues")]
+        return pages[0], pages[1], pages[2]
+
+    for page in await ends(timedelta(days=31)):
+        assert "client certificate expires" not in page
+    for page in await ends(timedelta(days=20, hours=1)):
+        assert "The client certificate expires in 20 days." in page
+    endpoint, _, issues = await ends(timedelta(hours=2))
+    assert f'href="{path}/change#mtls"' in endpoint
+    assert "Client certificates that end" in issues
+    assert "No open issues" not in issues
+    for page in await ends(timedelta(days=-1)):
+        assert "The client certificate has expired." in page
+    await owner.post(f"{path}/change", **FORM | {"types": "*", "payload": "full", "no_certificate": "1"})
+    assert "No open issues" in (await owner.get("/portal/issues")).text

@@ -49,11 +49,11 @@ class Frame:
         """`current`: the entry of the navigation that the page belongs to."""
         principal, tenant_id = self._principal, self._tenant_id
         issues = await self._health.count_open(session, tenant_id)
-        failing = len(await endpoint_repository.failing(session, tenant_id))
+        troubled = len(await endpoint_repository.troubled(session, tenant_id))
         open_reviews = await reviews.count_open(session, tenant_id)
         return {
             "shell": portal_shell(
-                self._request, principal, current, open_issues=issues + failing, open_reviews=open_reviews
+                self._request, principal, current, open_issues=issues + troubled, open_reviews=open_reviews
             ),
             "may": {
                 "manage": can(principal, "connections.manage"),

@@ -11,11 +11,13 @@ from trunkline.connections.service import ConnectionService
 from trunkline.deliveries import endpoint_repository
 from trunkline.health.repository import IssueRow
 from trunkline.health.service import HealthService
+from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.resilience.failures import failure
 from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.common import Frame, stream_labels
 from trunkline_ui.rendering import Page, page
+from trunkline_ui.webhooks.words import certificate_notice
 
 RESOLVED_SHOWN = 50
 
@@ -49,11 +51,12 @@ class IssuePages(Controller):
             still_open = await health.issues(session, tenant_id)
             every = await health.issues(session, tenant_id, still_open=False)
             known = {one.id: one for one in await connections.list(session, tenant_id)}
-            endpoints = await endpoint_repository.failing(session, tenant_id)
+            troubled = await endpoint_repository.troubled(session, tenant_id)
             context = await framed(session, "/portal/issues")
         resolved = [issue for issue in every if issue.resolved_at is not None][:RESOLVED_SHOWN]
         context |= {
-            "endpoints": endpoints,
+            "endpoints": [one for one in troubled if one.disabled_at or one.failing_since],
+            "certificates": [(one, notice) for one in troubled if (notice := certificate_notice(one, now()))],
             "open_issues": [_line(issue, known, connectors) for issue in still_open],
             "resolved": [_line(issue, known, connectors) for issue in resolved],
         }

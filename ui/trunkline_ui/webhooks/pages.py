@@ -45,6 +45,7 @@ class EndpointLine(msgspec.Struct, frozen=True):
     view: EndpointView
     standing: str
     counts: dict[str, int]
+    notice: words.Notice | None
 
 
 class EndpointPages(Controller):
@@ -62,7 +63,13 @@ class EndpointPages(Controller):
         async with db.tenant(where.owner) as session:
             found = await deliveries.endpoints(session, where.owner)
             counts = await repository.counts(session, where.owner)
-        lines = [EndpointLine(one, words.standing(one), counts.get(one.id, {})) for one in found]
+        moment = now()
+        lines = [
+            EndpointLine(
+                one, words.standing(one), counts.get(one.id, {}), words.certificate_notice(one, moment)
+            )
+            for one in found
+        ]
         return page("webhooks/list.html", await _context(where) | {"lines": lines})
 
     @get("/verify")
@@ -335,6 +342,7 @@ async def _endpoint(
         "home": here,
         "endpoint": view,
         "standing": words.standing(view),
+        "notice": words.certificate_notice(view, now()),
         "matching": matching(view.types),
         "deliveries": shown,
         "state": state,

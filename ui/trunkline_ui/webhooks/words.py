@@ -1,8 +1,14 @@
 """What became of an attempt, a delivery, an endpoint: in words."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import msgspec
+
+from trunkline.deliveries.schedule import CERTIFICATE_NOTICE, CERTIFICATE_URGENT
 from trunkline.deliveries.schemas import EndpointView
+from trunkline_ui.filters import pluralize
+from trunkline_ui.rendering import Tone
 
 _ATTEMPTS = {
     "status": "not taken",
@@ -54,3 +60,25 @@ def standing(endpoint: EndpointView) -> Standing:
     if endpoint.disabled_at is not None:
         return "disabled"
     return "failing" if endpoint.failing_since is not None else "active"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    badge: str
+    title: str
+    text: str
+    tone: Tone
+
+
+def certificate_notice(endpoint: EndpointView, moment: datetime) -> Notice | None:
+    """That its client certificate ends within 30 days, that it is urgent, or that it has ended."""
+    ends = endpoint.certificate_ends
+    if ends is None or ends - moment > CERTIFICATE_NOTICE:
+        return None
+    day, left = f"{ends.astimezone(UTC):%-d %B %Y}", ends - moment
+    if left <= timedelta(0):
+        text = f"It ended on {day} (UTC). A receiver that checks it takes nothing until you give a new one."
+        return Notice("expired", "The client certificate has expired.", text, "danger")
+    text = f"It ends on {day} (UTC). Give a new one before, so that nothing is refused."
+    within = pluralize(left.days, "day") if left >= timedelta(days=1) else "less than a day"
+    tone: Tone = "danger" if left <= CERTIFICATE_URGENT else "warning"
+    return Notice("expiring", f"The client certificate expires in {within}.", text, tone)
