@@ -45,6 +45,64 @@ async def test_live_part_renews_itself_and_keeps_focus(origin, open_page):
     await expect(page.locator("#live-pause")).to_be_focused()
 
 
+async def renewing(page, origin):
+    """The gallery, its live part different each time: with a link and a form, neither of which has an id."""
+    number = 0
+
+    async def answer(route):
+        nonlocal number
+        if "hx-request" not in route.request.headers:
+            await route.continue_()
+            return
+        number += 1
+        await route.fulfill(
+            content_type="text/html",
+            body=f"""<div id="live" data-live hx-get="/ui/gallery" hx-trigger="every 1s" hx-target="this"
+                hx-swap="outerHTML"><p data-number>{number}</p><a href="#actions">Run {number}</a>
+                <form action="/elsewhere"><label>Note <input name="note"></label>
+                <select aria-label="Pace"><option>slow</option><option>fast</option></select>
+                <button type="button">Pause</button><button type="button">Stop</button></form></div>""",
+        )
+
+    await page.route("**/ui/gallery", answer)
+    await page.goto(f"{origin}/ui/gallery")
+    await expect(page.locator("[data-number]")).to_be_visible()
+    return page
+
+
+async def shown_next(page):
+    before = await page.locator("[data-number]").text_content()
+    await expect(page.locator("[data-number]")).not_to_have_text(before)
+
+
+async def test_a_live_part_keeps_the_keyboards_place_without_ids(origin, open_page):
+    page = await renewing(await open_page(), origin)
+    for name, role in (("Stop", "button"), ("Run", "link")):
+        found = page.get_by_role("main").locator("#live").get_by_role(role, name=name)
+        await found.focus()
+        await shown_next(page)
+        await expect(found).to_be_focused()
+
+
+async def test_a_live_part_waits_for_what_is_half_filled_in(origin, open_page):
+    page = await renewing(await open_page(), origin)
+    note, pause = page.get_by_label("Note"), page.locator("#live").get_by_role("button", name="Pause")
+    for fill, clear in (
+        (note.fill("half a"), note.fill("")),
+        (page.get_by_label("Pace").select_option("fast"), page.get_by_label("Pace").select_option("slow")),
+    ):
+        await fill
+        await pause.focus()
+        before = await page.locator("[data-number]").text_content()
+        for _ in range(2):  # an answer that came is not shown
+            async with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+                pass
+        await expect(page.locator("[data-number]")).to_have_text(before)
+        await clear
+        await pause.focus()
+        await shown_next(page)
+
+
 async def test_hidden_tab_does_not_ask(origin, open_page):
     page = await open_page()
     asked = []

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from trunkline.health import hook_drift
 from trunkline.kernel.clock import now
 from trunkline.runs.models import Stream
 from trunkline_tenants.seed import Seeded
@@ -79,13 +80,14 @@ async def test_live_parts_give_only_themselves(factory: Any, people: Seeded, own
         ("overview", "live"),
         ("connection", "live"),
         ("connection", "history"),
+        ("connection", "hook"),
         ("run", "live"),
         ("issues", "live"),
     ):
         text = (await owner.get(where[name], target=target)).text.strip()
         assert text.startswith(f'<div id="{target}"'), f"{name}: {text[:200]}"
         assert "<title>" not in text, name
-        assert text.count('id="live"') + text.count('id="history"') == 1, name
+        assert sum(text.count(f'id="{part}"') for part in ("live", "history", "hook")) == 1, name
 
 
 async def test_live_progress_says_what_happens(factory: Any, people: Seeded, owner: Any) -> None:
@@ -221,3 +223,26 @@ async def test_only_who_belongs_to_several_organisations_can_choose(owner: Any, 
     iris = await visitors("iris@umbra.example")
     assert 'href="/switch-tenant"' in (await iris.get("/portal")).text
     assert "Initech" in (await iris.get("/switch-tenant")).text
+
+
+async def test_events_that_look_otherwise_are_told_of_without_a_reload(
+    factory: Any, people: Seeded, owner: Any
+) -> None:
+    tenant_id = people.tenants["globex"].id
+    made = await factory.whole(tenant_id)
+    path = f"/portal/connections/{made.connection_id}"
+    assert "no longer look as agreed" not in (await owner.get(path, target="hook")).text
+    async with factory.db.tenant(tenant_id) as session:
+        await hook_drift.note(
+            session,
+            tenant_id,
+            made.connection_id,
+            stream="contacts",
+            event="contact.creation",
+            differs=["objectId is text"],
+            count=2,
+        )
+    text = (await owner.get(path, target="hook")).text
+    assert "Messages no longer look as agreed" in text
+    assert "objectId is text" in text
+    assert 'hx-trigger="every' in text

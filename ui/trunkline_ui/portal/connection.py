@@ -166,6 +166,6 @@ class ConnectionPages(Controller):
         return page(
             "portal/connection.html",
             context,
-            block=("live", "written", "history"),
+            block=("live", "written", "history", "hook"),
             form_targets=authorize_origins(endpoints, () if manifest is None else (manifest,)),
         )

@@ -158,17 +158,43 @@
     place.querySelector("progress").value = share;
     place.querySelector(".num").textContent = share < 100 ? `${share} %` : "Sent; being read";
   });
+  // ---- live parts: nobody loses what is half filled in, nor the place that the keyboard is at ----
+  const touched = (field) => {
+    if (field === document.activeElement) return true;
+    if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+    if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+    const preset = [...field.options].findIndex((option) => option.defaultSelected);
+    return field.selectedIndex !== Math.max(preset, 0);
+  };
+  const inUse = (part) =>
+    part.querySelector("dialog[open]") !== null ||
+    [...part.querySelectorAll("input:not([type=hidden]), textarea, select")].some(touched);
+  const like = (part, element) => {
+    const of = (found) => [found.tagName, found.id, found.name, found.getAttribute("href"), found.closest("form")?.getAttribute("action")].join(" ");
+    return [...part.querySelectorAll("a[href], button, summary, [tabindex]")].filter((found) => of(found) === of(element));
+  };
+  let place = null;
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { target, xhr, requestConfig } = event.detail;
-    // The same answer as last time: nothing moves, nobody's focus or selection is disturbed.
+    place = null;
     if (requestConfig.elt.matches("[data-live]") && target.id) {
+      if (inUse(target)) {
+        event.detail.shouldSwap = false; // the next answer shows it
+        return;
+      }
+      // The same answer as last time: nothing moves, nobody's focus or selection is disturbed.
       if (last.get(target.id) === xhr.responseText) event.detail.shouldSwap = false;
       last.set(target.id, xhr.responseText);
+      const focused = document.activeElement;
+      if (target.contains(focused)) place = { part: target.id, focused, nth: like(target, focused).indexOf(focused) };
     }
     opened = new Set([...target.querySelectorAll("details[open][id]")].map((found) => found.id));
   });
   document.addEventListener("htmx:afterSwap", () => {
     for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+    const part = place && document.getElementById(place.part);
+    if (part && !part.contains(document.activeElement)) like(part, place.focused)[place.nth]?.focus({ preventScroll: true });
+    place = null;
     refresh(document);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
