@@ -11,8 +11,9 @@ import pytest
 
 from trunkline.kernel.embedded import EmbeddedServers
 
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.insert(0, str(Path(__file__).parent))
+for needed in (Path(__file__).parent, Path(__file__).parents[1] / "portal"):  # whose rows serve here too
+    if str(needed) not in sys.path:
+        sys.path.insert(0, str(needed))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,8 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from portal_kit.factory import Factory
+from portal_kit.rows import Made
 from sqlalchemy import insert, select
 
 from trunkline.access.schemas import ConnectSessionIn, EndUser
@@ -41,13 +42,6 @@ from trunkline_tenants.seed import seed_people
 PASSWORD = "correct horse battery"
 ORIGIN = "http://testserver.local"
 PRODUCT = "https://product.example"
-PORTAL = str(Path(__file__).parents[2] / "portal")
-if PORTAL not in sys.path:  # what makes rows for the portal's tests
-    sys.path.insert(0, PORTAL)
-
-from portal_kit.factory import Factory
-from portal_kit.rows import Made
-
 MARK = "Kept-from-others"
 """Stands in every text of every tenant, followed by its slug."""
 
