@@ -15,6 +15,7 @@ from trunkline.kernel.embedded import EmbeddedServers
 from trunkline.kernel.migrate import upgrade
 
 KIT = Path(__file__).parents[1] / "integration" / "isolation"
+KITS = [str(KIT), str(KIT.parent / "portal")]
 ROUTES, CALLS = 14_500, 37_000
 """Attempts over HTTP, and upon repositories and services."""
 SETS = 8
@@ -31,7 +32,7 @@ async def _create(url: str, name: str) -> None:
 
 
 def _attack_routes(url: str, valkey: str, folder: str) -> Result:
-    sys.path.insert(0, str(KIT))
+    sys.path[:0] = KITS
     from isolation_kit.attack import Tally, attack_routes
     from isolation_kit.machine import attack_sequences
     from isolation_kit.routes import attempts
@@ -49,7 +50,7 @@ def _attack_routes(url: str, valkey: str, folder: str) -> Result:
 
 
 def _attack_methods(url: str, valkey: str, folder: str) -> Result:
-    sys.path.insert(0, str(KIT))
+    sys.path[:0] = KITS
     from isolation_kit.attack import Tally, unchanged
     from isolation_kit.methods import attack_methods, calls, methods
     from isolation_kit.world import VICTIMS, World
