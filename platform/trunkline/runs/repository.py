@@ -200,7 +200,7 @@ async def newest_documents(
     return [(row[0], row[1], row[2]) for row in await session.execute(query)]
 
 
-def _recipes_of(tenant_id: UUID, connection_id: UUID, stream: str | None = None) -> Select[tuple[UUID]]:
+def _recipes_of(tenant_id: UUID, connection_id: UUID, stream: str | None = None) -> Select[UUID]:
     """Their key leads to what they made: entities are under no index by their record."""
     query = select(Recipe.id).where(Recipe.tenant_id == tenant_id, Recipe.connection_id == connection_id)
     return query if stream is None else query.where(Recipe.stream == stream)
