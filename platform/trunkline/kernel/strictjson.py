@@ -19,6 +19,7 @@ NUL_SHOWN = "\u2400"  # the symbol for NUL: what a replaced NUL is read as
 
 _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_NO_SHAPE = bytes(set(range(256)) - set(_BRACKETS + b'"\\'))
 _DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
 _LONG_NUMBER = b"0" * 19
 _decoder = msgspec.json.Decoder()
@@ -55,12 +56,12 @@ def decode(
     except UnicodeDecodeError:
         raise JSONLimitError("Not valid JSON: it is not UTF-8.") from None
     # A walk is only made when the bytes show that something could be wrong: it costs more than decoding.
-    outside = _outside_strings(raw)
-    if not _surely_shallow(outside) and _depth_exceeded(value):
+    escapes = b"\\" in raw
+    if not _surely_shallow(_brackets(raw)) and _depth_exceeded(value):
         raise JSONLimitError(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
     if unique_keys:
         _refuse_duplicates(raw)
-    if b"\\u0000" in raw or _LONG_NUMBER in outside.translate(_DIGITS):
+    if (escapes and b"\\u0000" in raw) or _has_long_number(raw):
         value = _mend(value, "", replace_nul=nul == "replace", integers_as_text=long_integers == "text")
     return value
 
@@ -100,12 +101,29 @@ def _outside_strings(raw: bytes) -> bytes:
     return b"".join(raw.split(b'"')[::2])
 
 
-def _surely_shallow(outside: bytes) -> bool:
+def _has_long_number(raw: bytes) -> bool:
+    if _LONG_NUMBER not in raw.translate(_DIGITS):
+        return False
+    return _LONG_NUMBER in _outside_strings(raw).translate(_DIGITS)
+
+
+def _brackets(raw: bytes) -> bytes:
+    """Those outside strings. Where no string holds one, each string leaves its two quotes side by side, and
+    with these taken away no quote is left: an odd number of them stands before a bracket inside a string.
+    """
+    shape = raw.translate(None, _NO_SHAPE)
+    if b"\\" not in shape:
+        shape = shape.replace(b'""', b"")
+        if b'"' not in shape:
+            return shape
+    return _outside_strings(raw).translate(None, _NO_BRACKETS)
+
+
+def _surely_shallow(brackets: bytes) -> bool:
     """Whether it is at most 64 deep; False where that takes a closer look.
 
     Each round takes the innermost pairs away, of both kinds one after the other: two levels at the most.
     """
-    brackets = outside.translate(None, _NO_BRACKETS)
     for _ in range(MAX_DEPTH // 2):
         if not brackets:
             return True

@@ -122,7 +122,7 @@ def _datetime(_: TargetField, value: Any) -> Coerced:
     moment = _moment(value)
     if moment is None:
         return _wrong(value, "a date and time (2024-05-01T09:30:00Z, or milliseconds since 1970)")
-    return moment.isoformat().replace("+00:00", "Z"), None
+    return moment.isoformat()[: -len("+00:00")] + "Z", None
 
 
 def _date(_: TargetField, value: Any) -> Coerced:
@@ -141,14 +141,14 @@ def _moment(value: Any) -> datetime | None:
     """UTC. A time without an offset is taken as UTC; numbers are seconds or milliseconds since 1970."""
     text = value.strip() if isinstance(value, str) else value
     try:
-        if isinstance(text, str) and not _EPOCH.fullmatch(text):
-            # Python reads week dates and basic forms too; only what looks like a calendar date is meant.
-            if not _CALENDAR.match(text):
-                return None
+        # Python reads week dates and basic forms too; only what looks like a calendar date is meant.
+        if isinstance(text, str) and _CALENDAR.match(text):
             parsed = datetime.fromisoformat(text)
             if parsed.tzinfo is UTC:
                 return parsed
             return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        if isinstance(text, str) and not _EPOCH.fullmatch(text):
+            return None
         if isinstance(text, bool) or not isinstance(text, (str, int, float)):
             return None
         epoch = int(text)

@@ -8,6 +8,8 @@ from trunkline.recipes.definition import SourceField
 from trunkline.sdk.pointers import point
 
 LIFTED = "properties"  # HubSpot keeps an object's own fields in a map of this name
+Lookup = Callable[[str], Any]
+"""A record's field by its name; None where it has none."""
 _EXAMPLE = 80  # characters of an example that still fit beside a field's name
 
 
@@ -29,7 +31,7 @@ def flatten(document: Map[str, Any]) -> dict[str, Any]:
     return {**lifted, **{name: value for name, value in document.items() if name != LIFTED}}
 
 
-def lookup(document: Map[str, Any]) -> Callable[[str], Any]:
+def lookup(document: Map[str, Any]) -> Lookup:
     """`flatten(document).get`, by the quickest way there."""
     lifted = document.get(LIFTED)
     if type(lifted) is not dict and not isinstance(lifted, Map):

@@ -18,6 +18,7 @@ from trunkline.kernel import strictjson
 from trunkline.recipes import cel_worker as wire
 from trunkline.recipes import expression as cel_text
 from trunkline.recipes import messages
+from trunkline.recipes.document import Lookup, lookup
 from trunkline.recipes.errors import EvaluatorUnavailableError
 from trunkline.recipes.guards import MAX_DEPTH, GuardError, guard_of
 from trunkline.recipes.plain import plain_of
@@ -223,13 +224,22 @@ class Evaluator:
             return CheckResult(ok=False, message=message, position=position)
         return CheckResult(ok=False, message=f"The expression could not be checked: {reason}.")
 
-    async def evaluate(self, program: Program, records: Sequence[dict[str, Any]]) -> list[MappedRecord]:
-        """One result for each document, in order. Raises EvaluatorUnavailableError when no child starts."""
+    async def evaluate(
+        self,
+        program: Program,
+        records: Sequence[dict[str, Any]],
+        fields: Sequence[Lookup] | None = None,
+    ) -> list[MappedRecord]:
+        """One result for each document, in order. Raises EvaluatorUnavailableError when no child starts.
+
+        `fields`: `lookup` of each of them, where the caller needs it too.
+        """
         results: list[MappedRecord | None] = [None] * len(records)
         guard, plain = guard_of(program), plain_of(program)
         waiting: list[tuple[int, msgspec.Raw]] = []
         for index, document in enumerate(records):
-            if plain is not None and (found := plain.evaluate(document)) is not None:
+            get = lookup(document) if fields is None else fields[index]
+            if plain is not None and (found := plain.evaluate(get)) is not None:
                 results[index] = found
                 continue
             try:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping as Map
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,7 @@ from trunkline.recipes import definition as definitions
 from trunkline.recipes import expression as cel_text
 from trunkline.recipes.coerce import STRING_LIMIT, coerce, shown
 from trunkline.recipes.definition import Mapping, RecipeDefinition, SourceField
-from trunkline.recipes.document import lookup
+from trunkline.recipes.document import Lookup, lookup
 from trunkline.recipes.errors import DefinitionError, FieldError
 from trunkline.recipes.evaluator import Evaluator
 from trunkline.recipes.results import Failed, Filtered, Mapped, MappedRecord, MapResult, Program
@@ -91,14 +91,13 @@ class RecipeMapper:
         Raises EvaluatorUnavailableError when expressions are needed and no process can run them.
         """
         program = program_of(definition)
+        fields = [lookup(document) for document in documents]
         if program.expressions or program.filter is not None:
-            evaluated = await self._evaluator.evaluate(program, documents)
+            evaluated = await self._evaluator.evaluate(program, documents, fields)
         else:
             evaluated = [_KEPT] * len(documents)
         plan = _plan(definition, model)
-        return [
-            _result(plan, document, record) for document, record in zip(documents, evaluated, strict=True)
-        ]
+        return [_result(plan, get, record) for get, record in zip(fields, evaluated, strict=True)]
 
 
 def program_of(definition: RecipeDefinition) -> Program:
@@ -113,13 +112,13 @@ def fingerprint(data: Map[str, Any]) -> bytes:
     return strictjson.fingerprint(data)
 
 
-class _Step(msgspec.Struct, frozen=True):
+class _Step(NamedTuple):
     name: str
-    field: TargetField
-    mapping: Mapping
     source: str | None
     """The field it takes over as it is."""
     expression: int | None
+    field: TargetField
+    mapping: Mapping
     line: bool
     """A text of at most STRING_LIMIT characters is what it holds."""
 
@@ -137,45 +136,44 @@ def _plan(definition: RecipeDefinition, model: TargetModel) -> list[_Step]:
         if field is not None and mapping.target not in steps:
             source = mapping.source if mapping.kind == "field" else None
             line = field.type in ("string", "text")
-            steps[mapping.target] = _Step(field.name, field, mapping, source, index, line)
+            steps[mapping.target] = _Step(field.name, source, index, field, mapping, line)
     return [steps[field.name] for field in model.fields if field.name in steps]
 
 
-def _result(plan: list[_Step], document: dict[str, Any], evaluated: MappedRecord) -> MapResult:
+def _result(plan: list[_Step], get: Lookup, evaluated: MappedRecord) -> MapResult:
     if evaluated.error is not None:
         return Failed((FieldError("", evaluated.error),), passing=evaluated.passing)
     if not evaluated.kept:
         return Filtered()
-    get = lookup(document)
     data: dict[str, Any] = {}
     errors: list[FieldError] = []
-    for step in plan:
-        if step.source is not None:
-            raw = get(step.source)
-        elif step.expression is None:
-            raw = step.mapping.constant
-        elif problem := evaluated.errors.get(step.expression):
-            errors.append(FieldError(step.name, f"{step.name}: {problem}"))
+    values, failed = evaluated.values, evaluated.errors
+    for name, source, expression, field, mapping, line in plan:
+        if source is not None:
+            raw = get(source)
+        elif expression is None:
+            raw = mapping.constant
+        elif failed and (problem := failed.get(expression)):
+            errors.append(FieldError(name, f"{name}: {problem}"))
             continue
         else:
-            raw = evaluated.values[step.expression]
-        if step.line and type(raw) is str and 0 < len(raw) <= STRING_LIMIT and "\x00" not in raw:
-            data[step.name] = raw  # as `coerce` would leave it
+            raw = values[expression]
+        if line and type(raw) is str and 0 < len(raw) <= STRING_LIMIT and "\x00" not in raw:
+            data[name] = raw  # as `coerce` would leave it
             continue
-        value, problem = _value(step, raw)
+        value, problem = _value(field, mapping, raw)
         if problem is None:
-            data[step.name] = value
+            data[name] = value
         else:
-            errors.append(FieldError(step.name, f"{step.name}: {problem}"))
+            errors.append(FieldError(name, f"{name}: {problem}"))
     return Failed(tuple(errors)) if errors else Mapped(data)
 
 
-def _value(step: _Step, raw: Any) -> tuple[Any, str | None]:
-    mapping = step.mapping
-    value, problem = coerce(step.field, raw)
+def _value(field: TargetField, mapping: Mapping, raw: Any) -> tuple[Any, str | None]:
+    value, problem = coerce(field, raw)
     if problem is None and value is None and mapping.default is not None:
-        value, problem = coerce(step.field, mapping.default)
-    if problem is None and value is None and step.field.required:
+        value, problem = coerce(field, mapping.default)
+    if problem is None and value is None and field.required:
         problem = f"is required, but {_origin(mapping)} is empty"
     return value, problem
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from trunkline.recipes.document import lookup
+from trunkline.recipes.document import Lookup
 from trunkline.recipes.results import MappedRecord, Program
 
 MAX_CHARACTERS: Final = 4096
@@ -59,9 +59,8 @@ class Plain:
         self._chosen = None if chosen is None else chosen.work
         self._works = [part.work for part in parts]
 
-    def evaluate(self, document: Mapping[str, Any]) -> MappedRecord | None:
-        """None: for CEL itself."""
-        get = lookup(document)
+    def evaluate(self, get: Lookup) -> MappedRecord | None:
+        """`get`: a record's fields, as `lookup` gives them. None: for CEL itself."""
         values = {}
         for name in self._names:
             value = values[name] = get(name)

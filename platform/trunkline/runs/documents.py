@@ -85,10 +85,11 @@ def page_of(
         if floor is not None and item.modified_at is not None and item.modified_at < floor:
             continue
         before = items.get(item.external_id) or gone.get(item.external_id)
-        if before is not None and _older(item, before):
-            continue  # named twice in a page: the newer form counts
-        items.pop(item.external_id, None)
-        gone.pop(item.external_id, None)
+        if before is not None:
+            if _older(item, before):
+                continue  # named twice in a page: the newer form counts
+            items.pop(item.external_id, None)
+            gone.pop(item.external_id, None)
         (gone if deleted else items)[item.external_id] = item
     return Page(
         list(items.values()),
@@ -162,6 +163,8 @@ def flagged(flag: Flag, entry: Any) -> bool:
 
 
 def _id(found: Any) -> str:
+    if type(found) is str and 0 < len(found) <= MAX_ID:
+        return found
     if isinstance(found, bool) or not isinstance(found, str | int) or not 0 < len(str(found)) <= MAX_ID:
         raise MalformedPageError("an entry has no id that could be kept")
     return str(found)

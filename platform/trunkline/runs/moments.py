@@ -11,11 +11,13 @@ def parse_moment(value: Any) -> datetime | None:
     """ISO 8601 text or a number of seconds or milliseconds since 1970, as text too; None if it is no time."""
     if isinstance(value, str):
         text = value.strip()
-        if not text.lstrip("-").isdecimal():
+        if text[4:5] == "-" or not text.lstrip("-").isdecimal():
             try:
                 moment = datetime.fromisoformat(text)
             except ValueError:
                 return None
+            if moment.tzinfo is UTC:
+                return moment
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         if len(text) > 17:
             return None

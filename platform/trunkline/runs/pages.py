@@ -335,8 +335,10 @@ class PageWriter:
 
     def _sort_out(self, made: Prepared, recipe: RecipeInForce, results: dict[str, MapResult]) -> None:
         """What was never held is planned at once; the rest waits for what is held of it, under the lock."""
-        fresh = {one: result for one, result in results.items() if one in made.fresh}
-        known = {one: result for one, result in results.items() if one not in fresh}
+        fresh, known = results, {}
+        if not made.new:
+            fresh = {one: result for one, result in results.items() if one in made.fresh}
+            known = {one: result for one, result in results.items() if one not in fresh}
         for some in (fresh, known):
             if some:
                 outcome = Outcome(

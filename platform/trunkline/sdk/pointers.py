@@ -5,6 +5,8 @@ from typing import Any
 
 def point(document: Any, pointer: str) -> Any:
     """What a pointer points to; None where the path ends early. The empty pointer: the document."""
+    if type(document) is dict and pointer and "." not in pointer:
+        return document.get(pointer)
     for part in pointer.split(".") if pointer else ():
         if isinstance(document, dict):
             document = document.get(part)

@@ -25,7 +25,7 @@ async def mapper():
 
 
 class Untouchable(Evaluator):
-    async def evaluate(self, program, records):
+    async def evaluate(self, program, records, fields=None):
         raise AssertionError("a recipe without expressions needs no process")
 
 

@@ -141,6 +141,19 @@ def test_what_is_outside_strings_has_the_brackets_of_the_structure_only(value):
     assert sum(outside.count(one) for one in (b"[", b"]", b"{", b"}")) == brackets(value)
 
 
+@given(JSON_VALUES, st.booleans())
+def test_the_brackets_of_the_structure_are_found_in_their_order(value, ascii_only):
+    raw = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    bare = json.dumps(_without_text(value))
+    assert strictjson._brackets(raw).decode() == "".join(one for one in bare if one in "[]{}")
+
+
+def _without_text(value):
+    if isinstance(value, dict):
+        return {str(number): _without_text(one) for number, one in enumerate(value.values())}
+    return [_without_text(one) for one in value] if isinstance(value, list) else 0
+
+
 @pytest.mark.parametrize("depth", [1, 31, 32, 33, 63, 64, 65, 66, 200])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"[\\"]{":', "}]")])
 def test_depth_is_told_to_the_level(depth: int, opening: str, closing: str) -> None:
