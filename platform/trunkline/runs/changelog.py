@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.readers.repository import PERMANENT, begin_permanent
 from trunkline.runs.planning import EntityWrite
-from trunkline.runs.writes import Place
+from trunkline.runs.writes import Place, joined
 
 # Each reader of the tenant's is due from now on, unless it waits after a failure. Its work's row is locked
 # even where nothing changes, so that it cannot end between our looking at it and our commit.
@@ -36,11 +36,12 @@ _INSERT = """
              recipe_version, run_id, revision)
         SELECT CAST(:tenant AS uuid), (CAST(:recipes AS uuid[]))[g.recipe], g.external_id, g.id,
                (CAST(:models AS text[]))[g.recipe], CAST(:connection AS uuid), CAST(:stream AS text),
-               CAST(g.data AS jsonb), g.fingerprint, (CAST(:versions AS integer[]))[g.recipe],
-               CAST(:run AS uuid), g.revision
+               CAST(convert_from(substring(CAST(:data AS bytea), g.start, g.length), 'UTF8') AS jsonb),
+               substring(CAST(:fingerprints AS bytea), CAST(16 * g.number - 15 AS integer), 16),
+               (CAST(:versions AS integer[]))[g.recipe], CAST(:run AS uuid), g.revision
         FROM unnest(CAST(:which AS integer[]), CAST(:externals AS text[]), CAST(:ids AS uuid[]),
-                    CAST(:data AS text[]), CAST(:fingerprints AS bytea[]), CAST(:revisions AS integer[]))
-            AS g(recipe, external_id, id, data, fingerprint, revision)"""
+                    CAST(:starts AS integer[]), CAST(:lengths AS integer[]), CAST(:revisions AS integer[]))
+            WITH ORDINALITY AS g(recipe, external_id, id, start, length, revision, number)"""
 
 # Put together from constants, so that S608 (SQL made of text) has nothing to warn of.
 _ADDED = f"""
@@ -123,8 +124,8 @@ async def put(
         "which": [which[write.recipe_id] for write in made],
         "externals": [write.external_id for write in made],
         "ids": [write.id for write in made],
-        "data": [write.written.decode() for write in made],
-        "fingerprints": [write.fingerprint for write in made],
+        **joined("data", [write.written for write in made]),
+        "fingerprints": b"".join([write.fingerprint for write in made]),
         "revisions": [write.revision for write in made],
     }
     if not new or gone:

@@ -40,8 +40,8 @@ from trunkline.work.queue import WorkQueue
 
 REMAP_BATCH = 200
 """Held records mapped anew in one transaction."""
-BREATH = 32
-MAP_BATCH = 64
+BREATH = 64
+MAP_BATCH = 128
 """Records compared, or mapped, without giving way: meanwhile the pages before are written and those after
 fetched, and neither is to wait for long.
 """

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any, Final
 from uuid import UUID
 
@@ -101,9 +102,12 @@ _NEW_RECORDS = """
         (tenant_id, connection_id, stream, external_id, fingerprint, document, key_version, modified_at,
          run_id)
     SELECT CAST(:tenant AS uuid), CAST(:connection AS uuid), CAST(:stream AS text), r.external_id,
-           r.fingerprint, r.document, CAST(:version AS integer), r.modified_at, CAST(:run AS uuid)
-    FROM unnest(CAST(:ids AS text[]), CAST(:fingerprints AS bytea[]), CAST(:documents AS bytea[]),
-                CAST(:modified AS timestamptz[])) AS r(external_id, fingerprint, document, modified_at)
+           substring(CAST(:fingerprints AS bytea), CAST(16 * r.number - 15 AS integer), 16),
+           substring(CAST(:documents AS bytea), r.start, r.length), CAST(:version AS integer),
+           r.modified_at, CAST(:run AS uuid)
+    FROM unnest(CAST(:ids AS text[]), CAST(:starts AS integer[]), CAST(:lengths AS integer[]),
+                CAST(:modified AS timestamptz[]))
+        WITH ORDINALITY AS r(external_id, start, length, modified_at, number)
 """
 _ADD_RECORDS = text(_NEW_RECORDS)
 _PUT_RECORDS = text(f"""{_NEW_RECORDS}
@@ -200,6 +204,15 @@ _MOVE = text("""
 """)
 
 
+def joined(name: str, pieces: Sequence[bytes]) -> dict[str, Any]:
+    """Parameters for all of them in one piece, with where each `start`s and its `length`: the driver is three
+    times as fast at it as at an array of them.
+    """
+    lengths = [len(piece) for piece in pieces]
+    starts = list(accumulate(lengths, initial=1))[:-1]
+    return {name: b"".join(pieces), "starts": starts, "lengths": lengths}
+
+
 async def held_records(
     session: AsyncSession, place: Place, ids: Sequence[str], asked: datetime
 ) -> dict[str, Held]:
@@ -262,8 +275,8 @@ async def put_records(
                 "run": run_id,
                 "version": version,
                 "ids": [record.external_id for record in records],
-                "fingerprints": [record.fingerprint for record in records],
-                "documents": [record.document for record in records],
+                "fingerprints": b"".join([record.fingerprint for record in records]),
+                **joined("documents", [record.document for record in records]),
                 "modified": [record.modified_at for record in records],
             },
         )
