@@ -35,6 +35,7 @@ class FreshdeskSimulator(Simulator):
     object_types = OBJECT_TYPES
     keys = True
     kept_types: ClassVar = frozenset({AGENTS})
+    belongs: ClassVar = {CONVERSATIONS: (TICKETS, "ticket_id")}
     targets: ClassVar = {"All data": "/api/v2/", "Tickets": "/api/v2/tickets"}
 
     def __init__(
@@ -65,12 +66,19 @@ class FreshdeskSimulator(Simulator):
         return [*read_routes(self.desk, door), *write_routes(self.desk, door)]
 
     def truth(self, account: str, stream: str) -> frozenset[str] | None:
-        """A plain list leaves spam out."""
+        """A plain list leaves spam out, and with a ticket goes what was said in it."""
         found = super().truth(account, stream)
-        if found is None or stream != TICKETS:
+        if found is None or stream not in {TICKETS, CONVERSATIONS}:
             return found
-        spam = {one.id for one in self.store.walk(account, stream) if one.values.get("spam")}
-        return found - spam
+        spam = {one.id for one in self.store.walk(account, TICKETS) if one.values.get("spam")}
+        if stream == TICKETS:
+            return found - spam
+        tickets = {one.id for one in self.store.walk(account, TICKETS)} - spam
+        return frozenset(
+            one.id
+            for one in self.store.walk(account, CONVERSATIONS)
+            if str(one.values["ticket_id"]) in tickets
+        )
 
     def error_reply(self, status: int, message: str) -> Reply:
         if status == 404:
@@ -85,7 +93,7 @@ class FreshdeskSimulator(Simulator):
 
     def sample(self, object_type: str, number: int) -> dict[str, Any]:
         rng = repeatable(f"sample:{object_type}:{number}")
-        if object_type == CONVERSATIONS:
+        if object_type == CONVERSATIONS:  # of a ticket that whoever makes it names
             text = f"Note no. {number}"
             return {"ticket_id": 1, "user_id": OWNER, "body": f"<div>{text}</div>", "body_text": text,
                     "incoming": False, "private": True, "source": 2}  # fmt: skip

@@ -249,7 +249,7 @@ class Desk:
         return self.store.update(account, kind, object_id, values)
 
     def say(self, account: str, ticket_id: str, given: Mapping[str, Any], *, note: bool) -> SimulatedObject:
-        """A note or a reply; moves the ticket's own time too."""
+        """A note or a reply."""
         ticket = self.find(account, TICKETS, ticket_id)
         if ticket.archived_at is not None:
             not_found()

@@ -12,6 +12,7 @@ import msgspec
 from trunkline.kernel.egress import EgressRefusedError, admits, host_of
 from trunkline.kit.checking_actions import check_actions
 from trunkline.kit.checking_contract import check_contract
+from trunkline.kit.checking_parents import check_parents
 from trunkline.kit.checking_webhooks import check_webhooks
 from trunkline.kit.places import line_in_json, line_of
 from trunkline.recipes.definition import SourceField, validate
@@ -89,6 +90,7 @@ def _all(manifest: Manifest, folder: Path, today: date) -> Iterator[Problem]:
     yield from _access(manifest)
     yield from _streams(manifest)
     values = set.union(*(_values(manifest, way) for way in manifest.ways))
+    yield from check_parents(manifest, values | _READING)
     yield from check_actions(manifest, values)
     yield from check_webhooks(manifest, values)
     yield from _limits(manifest)
@@ -213,7 +215,8 @@ def _streams(manifest: Manifest) -> Iterator[Problem]:
             ("deletions", spec.deletions),
         ):
             for read in reads:
-                yield from _read(f"{at}.{kind}", spec.name, read, known)
+                given = known if spec.parent is None else known | {spec.parent.field}
+                yield from _read(f"{at}.{kind}", spec.name, read, given)
         for incremental in spec.incrementals:
             yield from _incremental(f"{at}.incremental", spec.name, incremental, has_time=bool(spec.modified))
 

@@ -11,11 +11,13 @@ import msgspec
 
 from trunkline.kit.harness import Connected, Harness
 from trunkline.resilience.failures import failure
-from trunkline.runs.checkpoint import Checkpoint, Settled, advance, begin, reader, restarted, watermark_of
+from trunkline.runs.checkpoint import Checkpoint, Settled, Walk, begin, reader, restarted, watermark_of
 from trunkline.runs.documents import Item, Page
 from trunkline.runs.errors import ProviderError
-from trunkline.runs.fetching import CODES
+from trunkline.runs.fetching import CODES, NONE_LEFT
 from trunkline.runs.moments import parse_moment
+from trunkline.runs.provider import is_gone
+from trunkline.runs.walking import names_all, next_of
 from trunkline.sdk.manifest import Deletions, Manifest, Read, StreamSpec, point
 
 MAX_PAGES = 2000
@@ -37,9 +39,20 @@ class Copy:
         """Of the last run."""
         self.entries = 0
         self.last: Checkpoint | None = None
+        self._parents: Copy | None = None
+        self._changed: list[str] = []
+        """Parents to ask, of a pass over what changed."""
+        self._named: set[str] = set()
+        """Records of the parent that is being read."""
+        if spec.parent is not None:
+            of = connected.target.manifest.stream(spec.parent.stream)
+            assert of is not None
+            self._parents = Copy(harness, connected, of)
 
     def use(self, connected: Connected) -> None:
         self._connected = connected
+        if self._parents is not None:
+            self._parents.use(connected)
 
     async def run(self, *, full: bool = False, stop_after: int | None = None) -> Checkpoint | None:
         """From a new checkpoint to the end of the pass; None: stopped before it. Raises ProviderError."""
@@ -55,6 +68,8 @@ class Copy:
             held=bool(self.records),
         )
         self._seen: set[str] = set()
+        if self._parents is not None:
+            await self._follow(self._parents)
         return await self.go_on(checkpoint, stop_after=stop_after)
 
     async def go_on(self, checkpoint: Checkpoint, *, stop_after: int | None = None) -> Checkpoint | None:
@@ -72,15 +87,19 @@ class Copy:
                 continue
             self._apply(checkpoint, read, page)
             checkpoint = after
-            self.pages += 1
+            self.pages += page is not NONE_LEFT
             self.entries += page.count
             if self.pages > MAX_PAGES:
                 raise EndlessError(f"{MAX_PAGES} pages did not come to an end")
-            if stop_after is not None and self.pages >= stop_after and checkpoint.phase != "weigh":
+            if (
+                stop_after is not None
+                and self.pages >= stop_after
+                and checkpoint.phase not in {"orphans", "weigh"}
+            ):
                 # as the database would give it back
                 self.last = msgspec.convert(msgspec.to_builtins(checkpoint), Checkpoint)
                 return None
-        if checkpoint.complete and checkpoint.watch and not checkpoint.doubtful:
+        if checkpoint.walk is None and checkpoint.complete and checkpoint.watch and not checkpoint.doubtful:
             for missing in set(self.records) - self._seen:
                 del self.records[missing]
         self.watermark = watermark_of(checkpoint, self.watermark)
@@ -91,10 +110,34 @@ class Copy:
         self.last = checkpoint
         return checkpoint
 
+    async def _follow(self, parents: "Copy") -> None:
+        """What their records are read for is read first; whoever is gone takes those along."""
+        before = parents.documents()
+        await parents.run()
+        now = parents.documents()
+        self._changed = [one for one in now if now[one] != before.get(one)]
+        gone = before.keys() - now.keys()
+        self.records = {one: item for one, item in self.records.items() if item.parent not in gone}
+
+    def _next_parent(self, checkpoint: Checkpoint) -> str | None:
+        assert self._parents is not None
+        walk = checkpoint.walk or Walk()
+        everybody = self._parents.records if checkpoint.phase == "list" else self._changed
+        return walk.parent or min((one for one in everybody if one > (walk.passed or "")), default=None)
+
     async def _page(self, read: Read, checkpoint: Checkpoint) -> Page:
-        return await self._connected.provider.page(
-            self._connected.target, self.spec, read, checkpoint.values(self.spec)
-        )
+        values, parent = checkpoint.values(self.spec), None
+        if self.spec.parent is not None:
+            parent = self._next_parent(checkpoint)
+            if parent is None:
+                return NONE_LEFT
+            values[self.spec.parent.field] = parent
+        try:
+            return await self._connected.provider.page(self._connected.target, self.spec, read, values)
+        except ProviderError as error:
+            if parent is None or not is_gone(error):
+                raise
+            return Page([], None, None, None, parent=parent, missing=True)
 
     def _apply(self, checkpoint: Checkpoint, read: Read, page: Page) -> None:
         if isinstance(read, Deletions):
@@ -108,8 +151,23 @@ class Copy:
                 self.records[item.external_id] = item
         for item in page.gone:
             self._bury(item, item.modified_at)
-        if checkpoint.phase == "list":
+        if page.parent is not None:
+            self._conclude(checkpoint, page)
+        elif checkpoint.phase == "list":
             self._seen |= {item.external_id for item in page.items}
+
+    def _conclude(self, checkpoint: Checkpoint, page: Page) -> None:
+        """What a parent's whole list does not name is gone."""
+        self._named |= {item.external_id for item in page.items}
+        if page.next is not None:
+            return
+        whole = names_all(checkpoint, page)
+        self.records = {
+            one: item
+            for one, item in self.records.items()
+            if not whole or item.parent != page.parent or one in self._named
+        }
+        self._named = set()
 
     def _bury(self, item: Item, at: datetime | None) -> None:
         held = self.records.get(item.external_id)
@@ -123,7 +181,7 @@ class Copy:
 def _advanced(checkpoint: Checkpoint, spec: StreamSpec, page: Page) -> Checkpoint:
     """As in `runs.reading`."""
     try:
-        return advance(checkpoint, spec, page)
+        return next_of(checkpoint, spec, page)
     except ValueError as error:
         code = CODES.get(type(error), "malformed_answer")
         raise ProviderError(failure(code), detail={"error": str(error)}) from error

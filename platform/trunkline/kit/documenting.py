@@ -99,7 +99,9 @@ def _way(way: Auth) -> Iterator[str]:
 
 
 def _stream(spec: StreamSpec) -> str:
-    if spec.incremental is None:
+    if spec.parent is not None:
+        changes = f"of each of `{spec.parent.stream}` that changed"
+    elif spec.incremental is None:
         changes = "by reading all"
     elif spec.incremental.events is not None:
         changes = "by events"
@@ -111,6 +113,8 @@ def _stream(spec: StreamSpec) -> str:
         "listed" if spec.deletions else "",
         "told by events" if spec.incremental and spec.incremental.events else "",
     ]
+    if spec.parent is not None:
+        gone.append(f"by their absence from the list of one of `{spec.parent.stream}`, or with it")
     told = _and(one for one in gone if one) or "by their absence from a complete pass"
     fields = f"{len(spec.fields)}{' and the own ones' if spec.discovery else ''}"
     return (

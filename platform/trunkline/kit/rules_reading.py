@@ -4,7 +4,8 @@ from trunkline.kit.copying import Copy
 from trunkline.kit.harness import Harness
 from trunkline.kit.suite import ONE_PAGE, Bench, ExemptError, FailedError, compare, many, must, rule, truth_of
 from trunkline.recipes.document import flatten, laid_out
-from trunkline.sdk.manifest import StreamSpec
+from trunkline.runs.documents import Item
+from trunkline.sdk.manifest import Parent, StreamSpec
 from trunkline.sdk.simulator import Account, Simulator
 
 
@@ -106,7 +107,9 @@ async def resume(bench: Bench) -> str:
 @rule("incremental", "What is new or changed comes, and comes without reading everything again")
 async def incremental(bench: Bench) -> str:
     harness, account, connected = await bench.connected()
-    streams = [spec for spec in bench.manifest.streams if spec.incremental is not None]
+    streams = [
+        spec for spec in bench.manifest.streams if spec.incremental is not None or spec.parent is not None
+    ]
     if not streams:
         raise ExemptError("no stream can be asked for what changed")
     said = []
@@ -118,6 +121,8 @@ async def incremental(bench: Bench) -> str:
         harness.clock.pass_(600)
         before = copy.documents()
         changed = _touch(harness.simulator, account, spec, copy)
+        if spec.parent is not None:
+            _touch_parent(harness.simulator, account, spec.parent, copy.records[changed])
         harness.clock.pass_(600)
         done = await copy.run()
         must(
@@ -146,9 +151,11 @@ async def deletions(bench: Bench) -> str:
         harness.clock.pass_(600)
         first, second = sorted(truth)[:2]
         store, kind = harness.simulator.store, spec.name
+        if spec.parent is not None:
+            _touch_parent(harness.simulator, account, spec.parent, copy.records[first])
         store.archive(account.id, kind, harness.simulator.own_id(kind, first))
         harness.clock.pass_(600)
-        tells = bool(spec.deletions or spec.deleted) or (
+        tells = bool(spec.deletions or spec.deleted or spec.parent) or (
             spec.incremental is not None
             and spec.incremental.events is not None
             and bool(spec.incremental.events.deleted)
@@ -197,6 +204,16 @@ def _emptied(harness: Harness) -> Account:
             if kind.name not in simulator.kept_types:
                 simulator.store.purge(account.id, kind.name, one.id)
     return account
+
+
+def _touch_parent(simulator: Simulator, account: Account, parent: Parent, item: Item) -> None:
+    """Who changes, adds or deletes something in a record changes the record."""
+    assert item.parent is not None
+    own = simulator.own_id(parent.stream, item.parent)
+    held = simulator.store.get(account.id, parent.stream, own)
+    simulator.store.update(
+        account.id, parent.stream, own, simulator.touch(parent.stream, held, len(simulator.store.ledger))
+    )
 
 
 def _touch(simulator: Simulator, account: Account, spec: StreamSpec, copy: Copy) -> str:

@@ -37,7 +37,11 @@ def manifest_schema() -> dict[str, Any]:
     for name in _PARTS:
         # of a part that stands in place of all that was said once
         parts[name]["properties"]["anew"] = {"const": True}
-    _or(parts["StreamSpec"], ("discovery", "incremental", "deletions", "also", "deleted"), {"const": False})
+    _or(
+        parts["StreamSpec"],
+        ("discovery", "parent", "incremental", "deletions", "also", "deleted"),
+        {"const": False},
+    )
     _or(parts["Action"], ("input", "find", "change", "batch", "body"), {"const": False})
     _short(parts["StreamSpec"]["properties"]["fields"], _TEXT, _list(1, 3))
     _short(parts["Action"]["properties"]["input"]["anyOf"][0], _TEXT, _list(1, 2))

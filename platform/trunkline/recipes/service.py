@@ -297,19 +297,26 @@ class RecipeService:
     async def _reschedule(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, connector: str, stream: str
     ) -> None:
-        """A stream is read as often as its most eager recipe wants, and not at all without one. What is sent
-        to us, where nothing can be asked, is kept either way.
+        """A stream is read as often as its most eager recipe wants, and not at all without one; a recipe on
+        what is read for each of its records counts too. What is sent to us, where nothing can be asked, is
+        kept either way.
         """
-        spec = await self._spec(connector, stream)
-        seconds = await repository.fastest_schedule(session, tenant_id, connection_id, spec.name)
-        if not (await self._connectors.find(connector)).asks:
-            seconds = 0
-        if seconds is None:
-            await self._streams.stop_stream(session, tenant_id, connection_id, spec.name)
-        else:
-            await self._streams.ensure_stream(
-                session, tenant_id, connection_id, spec.name, seconds, spec.freshness_seconds
-            )
+        manifest = await self._connectors.find(connector)
+        for name in manifest.lineage((await self._spec(connector, stream)).name):
+            spec = await self._spec(connector, name)
+            wanted = [
+                await repository.fastest_schedule(session, tenant_id, connection_id, one)
+                for one in manifest.dependents(name)
+            ]
+            seconds = min((one for one in wanted if one is not None), default=None)
+            if not manifest.asks:
+                seconds = 0
+            if seconds is None:
+                await self._streams.stop_stream(session, tenant_id, connection_id, name)
+            else:
+                await self._streams.ensure_stream(
+                    session, tenant_id, connection_id, name, seconds, spec.freshness_seconds
+                )
 
 
 def standing(suggested: SuggestedRecipe, present: Sequence[RecipeInForce]) -> RecipeInForce | None:

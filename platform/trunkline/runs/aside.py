@@ -18,7 +18,7 @@ from trunkline.kernel.db import Database
 from trunkline.kernel.ids import new_id
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.runs import passes, setaside, standing, starting
-from trunkline.runs.attempt import Attempt, moved_on
+from trunkline.runs.attempt import Attempt, moved_on, parents_of
 from trunkline.runs.checkpoint import Checkpoint, Settled, anew
 from trunkline.runs.drift import caution
 from trunkline.runs.errors import ProviderError, RecipesChangedError, RunStoppedError
@@ -104,13 +104,16 @@ class AsideHandler:
             move=passes.move_backfill if self._kind == passes.BACKFILL else passes.move_remap,
             work=self._work,
             values=run.spec.values,
+            **run.family,
         )
         if self._kind != passes.BACKFILL:
             writer.caution = caution(run.known_fields or {}, run.drift, [recipe for recipe, _ in run.recipes])
             return await map_on(lease, run, writer, seconds=TURN_SECONDS)
         target = Target(place.tenant_id, place.connection_id, run.manifest)
         on_wait = functools.partial(self._on_wait, lease, run)
-        async with fetching(Fetcher(self._provider, target, run.spec, lease.now, on_wait)) as fetcher:
+        parents = parents_of(self._db, run)
+        fetcher = Fetcher(self._provider, target, run.spec, lease.now, on_wait, parents)
+        async with fetching(fetcher):
             watch = FieldWatch(self._db, self._provider, run, lease.now)
             return await read_on(lease, run, writer, fetcher, watch, seconds=TURN_SECONDS)
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.kernel.db import Database
 from trunkline.recipes import repository as recipes
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
@@ -18,6 +19,7 @@ from trunkline.runs.checkpoint import Checkpoint
 from trunkline.runs.drift import Drift, KnownField
 from trunkline.runs.errors import NewerVersionError
 from trunkline.runs.models import Stream
+from trunkline.runs.parents import Parents
 from trunkline.runs.writes import Place
 from trunkline.sdk.manifest import Manifest, StreamSpec
 
@@ -45,6 +47,15 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Changes from then on are told of by webhooks."""
     approved: list[UUID] = []
     """Reviews whose plan is to be carried out first."""
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """For the writer of its pages."""
+        parent = self.spec.parent
+        return {
+            "parent": "" if parent is None else parent.stream,
+            "children": self.manifest.children(self.spec.name),
+        }
 
     @property
     def used(self) -> set[str]:
@@ -94,6 +105,24 @@ async def with_models_of(
     if missing:
         raise LookupError(f"the model {missing[0]} is not declared")
     return [(recipe, models[recipe.model]) for recipe in in_force]
+
+
+async def is_read(
+    session: AsyncSession, place: Place, manifest: Manifest, in_force: Sequence[RecipeInForce]
+) -> bool:
+    """Whether a recipe is in force on the stream, or on one that is read for each of its records."""
+    if in_force:
+        return True
+    for name in manifest.dependents(place.stream):
+        if await recipes.in_force(session, place.tenant_id, place.connection_id, name):
+            return True
+    return False
+
+
+def parents_of(db: Database, run: Attempt) -> Parents | None:
+    """Of a stream that is read for each record of another: those."""
+    parent = run.spec.parent
+    return None if parent is None else Parents(db, run.place, parent.stream)
 
 
 async def moved_on(session: AsyncSession, run: Attempt) -> bool:

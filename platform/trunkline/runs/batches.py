@@ -16,10 +16,12 @@ from trunkline.kernel.ids import new_id
 from trunkline.runs.attempt import Attempt
 from trunkline.runs.checkpoint import Checkpoint, reader, restarted, to_weigh
 from trunkline.runs.errors import OvertakenError, ProviderError
-from trunkline.runs.fetching import ASKED_IN, Fetched, Fetcher
+from trunkline.runs.fetching import ASKED_IN, NONE_LEFT, Fetched, Fetcher
 from trunkline.runs.pages import PageWriter
+from trunkline.runs.parents import Asked
 from trunkline.runs.prepared import Prepared
 from trunkline.runs.untold import suspected
+from trunkline.runs.walking import names_all
 from trunkline.runs.watching import FieldWatch
 from trunkline.sdk.manifest import Deletions, Incremental
 from trunkline.work.lease import Lease
@@ -116,15 +118,18 @@ class Batches:
         await self._fetcher.forget()
 
     async def _prepared(self, batch: Sequence[Fetched]) -> Prepared:
-        before, asked, pages = batch[0].before, batch[0].asked, [one.page for one in batch]
-        whole, read = before.phase == "list", reader(before, self._run.spec)
+        before, asked = batch[0].before, batch[0].asked
+        pages = [one.page for one in batch if one.page is not NONE_LEFT]
+        read = reader(before, self._run.spec)
+        whole = before.phase == "list" or before.walk is not None  # of one parent, or of everything
         if before.phase == "deletions" and isinstance(read, Deletions):
             items = [item for page in pages for item in page.items]
             prepared = await self._writer.archived(items, read, asked=asked)
             prepared.counters["pages"] = len(pages)
         else:
             prepared = await self._writer.listed(pages, asked=asked, map_all=before.map_all, whole=whole)
-            prepared.expected = next((page.total for page in pages if page.total is not None), None)
+            if before.walk is None:
+                prepared.expected = next((page.total for page in pages if page.total is not None), None)
             gone = [item for page in pages for item in page.gone]
             if gone:
                 prepared.found_gone = (await self._writer.archived(gone, None, asked=asked)).found_gone
@@ -132,6 +137,29 @@ class Batches:
                 prepared.late = 0  # of several events of one record the newest comes first
         prepared.untold = suspected(prepared.records, self._run.told_since, asked)
         prepared.owner = before.id
-        if whole and before.watch:
+        if before.walk is not None:
+            prepared.parents = _asked(batch)
+        if whole and (before.watch or before.walk is not None):
             prepared.seen = [item.external_id for page in pages for item in page.items]
         return prepared
+
+
+def _asked(batch: Sequence[Fetched]) -> list[Asked]:
+    made: dict[str, Asked] = {}
+    for one in batch:
+        parent, walk = one.page.parent, one.before.walk
+        if parent is None or walk is None:
+            continue
+        began = walk.began if walk.parent == parent else None
+        before = made.get(parent)
+        ids = tuple(item.external_id for item in one.page.items)
+        made[parent] = Asked(
+            parent_id=parent,
+            ids=ids if before is None else before.ids + ids,
+            asked=began or one.asked,
+            at=one.page.at or one.asked,
+            begun=began is not None if before is None else before.begun,
+            ended=one.page.missing or one.page.next is None,
+            whole=names_all(one.before, one.page),
+        )
+    return list(made.values())

@@ -29,7 +29,7 @@ from trunkline.runs.schemas import Mode
 from trunkline.sdk.manifest import Deletions, Incremental, Read, StreamSpec
 from trunkline.sdk.paging import ends_blank, may_repeat
 
-Phase = Literal["remap", "list", "incremental", "deletions", "weigh", "bury", "end"]
+Phase = Literal["remap", "list", "incremental", "deletions", "orphans", "weigh", "bury", "end"]
 _DAY = 86_400_000
 MAX_EMPTY = 20
 """Empty pages in a row that say there is more, before they are no answer."""
@@ -54,6 +54,22 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recipes: dict[str, int]
     bookmark: str | None = None
     """The provider's cursor that the next run over what changed goes on from, where it keeps one."""
+
+
+class Walk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of a stream that is read for each record of another: which of them was reached."""
+
+    passed: str | None = None
+    """The last parent whose list was read to its end."""
+    parent: str | None = None
+    """The one whose page the cursor asks for; None: its list begins anew."""
+    began: datetime | None = None
+    """When that one was first asked, by the database's clock."""
+    answered: int = 0
+    missing: int = 0
+    """Parents that the provider does not have any more."""
+    found: int = 0
+    """Records, of parents that were read to their end."""
 
 
 class Checkpoint(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -100,6 +116,7 @@ class Checkpoint(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Up to where everything had been read before this pass, with the overlap."""
     bookmark: str | None = None
     """The last cursor of a read that keeps one for the next run."""
+    walk: Walk | None = None
 
     @property
     def complete(self) -> bool:
@@ -142,7 +159,7 @@ def begin(
     mode: Mode = "incremental"
     if settled is None:
         mode = "first"
-    elif forced == "full" or spec.incremental is None or watermark is None:
+    elif forced == "full" or (spec.parent is None and (spec.incremental is None or watermark is None)):
         mode = "full"
     checkpoint = Checkpoint(
         mode=mode,
@@ -153,13 +170,16 @@ def begin(
         id=pass_id,
         began=began,
         watch=held,
+        walk=None if spec.parent is None else Walk(),
     )
     if settled is not None:
         checkpoint.map_all = mode == "full" and not set(fields) <= set(settled.fields)
     if watermark is not None:
         overlap = 0 if spec.incremental is None else spec.incremental.overlap_seconds
         checkpoint.floor_ms = max(0, milliseconds(watermark - timedelta(seconds=overlap)))
-    if mode == "incremental" and spec.incremental is not None and settled is not None:
+    if mode == "incremental" and spec.parent is not None:
+        checkpoint.phase, checkpoint.watch = "incremental", False
+    elif mode == "incremental" and spec.incremental is not None and settled is not None:
         checkpoint.phase, checkpoint.watch = "incremental", False
         checkpoint.bookmark = settled.bookmark
         _begin_part(checkpoint, spec)
@@ -176,8 +196,9 @@ def aside(
     pass_id: UUID | None = None,
     began: datetime | None = None,
     held: bool = False,
+    walks: bool = False,
 ) -> Checkpoint:
-    """The beginning of a pass beside the stream's own."""
+    """The beginning of a pass beside the stream's own. `walks`: it is read for each record of another."""
     mode: Mode = "full" if kind == "backfill" else kind
     phase: Phase = "list" if kind == "backfill" else "remap"
     return Checkpoint(
@@ -190,6 +211,7 @@ def aside(
         id=pass_id,
         began=began,
         watch=held and kind == "backfill",
+        walk=Walk() if walks and kind == "backfill" else None,
     )
 
 
@@ -208,13 +230,14 @@ def _reads(checkpoint: Checkpoint, spec: StreamSpec) -> tuple[Read, ...]:
 def advance(checkpoint: Checkpoint, spec: StreamSpec, page: Page) -> Checkpoint:
     """The checkpoint after this page of a provider. ValueError: the page leads nowhere."""
     after = msgspec.structs.replace(checkpoint)
-    if page.at is not None and not checkpoint.clocked:
-        after.started, after.clocked = page.at, True
+    times = notice(after, page)
     read = reader(checkpoint, spec)
-    times = [item.modified_at for item in (*page.items, *page.gone) if item.modified_at is not None]
-    if checkpoint.phase != "deletions" and times:
-        after.latest = max(times) if checkpoint.latest is None else max(*times, checkpoint.latest)
-    elif checkpoint.phase == "list" and spec.incremental is not None and spec.incremental.events is not None:
+    if (
+        not times
+        and checkpoint.phase == "list"
+        and spec.incremental is not None
+        and spec.incremental.events is not None
+    ):
         after.latest = after.started  # its records have no time, its events do
     after.bookmark = page.bookmark or checkpoint.bookmark
     after.read = checkpoint.read + page.count
@@ -226,7 +249,7 @@ def advance(checkpoint: Checkpoint, spec: StreamSpec, page: Page) -> Checkpoint:
     after.empty = 0 if page.count else checkpoint.empty + 1
     if after.empty > MAX_EMPTY:
         raise ValueError("the pages are empty and name a next one without end")
-    _follow(after, page.next, may_repeat=may_repeat(read))
+    follow(after, page.next, repeats=may_repeat(read))
     if isinstance(read, Incremental):
         anchor = milliseconds(max(times)) if times else None
         if read.anchored and times != sorted(times):
@@ -236,10 +259,20 @@ def advance(checkpoint: Checkpoint, spec: StreamSpec, page: Page) -> Checkpoint:
             and anchor is not None
             and (checkpoint.since_ms is None or anchor > checkpoint.since_ms)
         ):
-            _begin_at(after, since_ms=anchor)
+            begin_at(after, since_ms=anchor)
         elif read.cap is not None and after.read + read.page_size > read.cap:
             _list_all(after)
     return after
+
+
+def notice(after: Checkpoint, page: Page) -> list[datetime]:
+    """The provider's clock and the latest modification; the times of the page's records."""
+    if page.at is not None and not after.clocked:
+        after.started, after.clocked = page.at, True
+    times = [item.modified_at for item in (*page.items, *page.gone) if item.modified_at is not None]
+    if after.phase != "deletions" and times:
+        after.latest = max(times) if after.latest is None else max(*times, after.latest)
+    return times
 
 
 def restarted(checkpoint: Checkpoint, pass_id: UUID) -> Checkpoint | None:
@@ -252,8 +285,12 @@ def restarted(checkpoint: Checkpoint, pass_id: UUID) -> Checkpoint | None:
     if checkpoint.cursor is None or checkpoint.restarts >= MAX_RESTARTS or checkpoint.phase == "remap":
         return None
     after = msgspec.structs.replace(checkpoint, restarts=checkpoint.restarts + 1)
+    if checkpoint.walk is not None:  # that parent's list alone
+        after.walk = msgspec.structs.replace(checkpoint.walk, parent=None, began=None)
+        begin_at(after, since_ms=None)
+        return after
     if checkpoint.phase == "deletions" or (checkpoint.phase == "incremental" and not checkpoint.restarts):
-        _begin_at(after, since_ms=checkpoint.since_ms)
+        begin_at(after, since_ms=checkpoint.since_ms)
         after.bookmark = None
     else:
         _list_all(after)
@@ -295,8 +332,8 @@ def _believe_end(checkpoint: Checkpoint, read: Read, page: Page) -> None:
         raise EmptyEndError("an empty page says that there are records")
 
 
-def _follow(after: Checkpoint, cursor: str, *, may_repeat: bool) -> None:
-    if after.steps > MAX_STEPS or (cursor in {after.cursor, after.mark} and not may_repeat):
+def follow(after: Checkpoint, cursor: str, *, repeats: bool) -> None:
+    if after.steps > MAX_STEPS or (cursor in {after.cursor, after.mark} and not repeats):
         raise LostCursorError("the page names one as the next that we come from")
     after.cursor = cursor
     after.steps += 1
@@ -304,7 +341,7 @@ def _follow(after: Checkpoint, cursor: str, *, may_repeat: bool) -> None:
         after.mark = cursor
 
 
-def _begin_at(after: Checkpoint, *, since_ms: int | None) -> None:
+def begin_at(after: Checkpoint, *, since_ms: int | None) -> None:
     after.since_ms, after.cursor, after.read, after.empty = since_ms, None, 0, 0
     after.steps, after.mark, after.last_id = 0, None, None
 
@@ -313,7 +350,7 @@ def _list_all(after: Checkpoint) -> None:
     if after.mode == "incremental":
         after.mode, after.watch = "full", True
     after.phase, after.doubtful, after.part, after.bookmark = "list", False, 0, None
-    _begin_at(after, since_ms=None)
+    begin_at(after, since_ms=None)
 
 
 def after_remap(checkpoint: Checkpoint, last: str | None) -> Checkpoint:
@@ -337,7 +374,7 @@ def _next_part(checkpoint: Checkpoint, spec: StreamSpec) -> Checkpoint:
 
 
 def _begin_part(checkpoint: Checkpoint, spec: StreamSpec) -> None:
-    _begin_at(checkpoint, since_ms=None)
+    begin_at(checkpoint, since_ms=None)
     read = reader(checkpoint, spec)
     if checkpoint.phase == "incremental" and isinstance(read, Incremental):
         since = checkpoint.floor_ms or 0
@@ -350,6 +387,8 @@ def _begin_part(checkpoint: Checkpoint, spec: StreamSpec) -> None:
 
 def to_weigh(checkpoint: Checkpoint) -> bool:
     """Whether a pass that has read everything found, or may find, that something is gone."""
+    if checkpoint.walk is not None and (checkpoint.walk.answered or checkpoint.walk.missing):
+        return True  # whose children are gone is known as they are written
     return checkpoint.gone > 0 or (checkpoint.watch and checkpoint.complete)
 
 

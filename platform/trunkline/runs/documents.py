@@ -25,6 +25,8 @@ class Item(msgspec.Struct, frozen=True):
     external_id: str
     document: dict[str, Any]
     modified_at: datetime | None
+    parent: str | None = None
+    """Whose it is, of a stream that is read for each record of another."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -41,6 +43,10 @@ class Page(msgspec.Struct, frozen=True):
     bookmark: str | None = None
     """Where the next run goes on from, if this is the last page."""
     size: int = 0
+    parent: str | None = None
+    """Whose records they are, of a stream that is read for each record of another."""
+    missing: bool = False
+    """The provider does not have that parent."""
 
     @property
     def count(self) -> int:
@@ -68,8 +74,11 @@ def page_of(
     *,
     floor: datetime | None = None,
     size: int = 0,
+    parent: str | None = None,
 ) -> Page:
-    """`floor`: what was modified before is passed over. Raises MalformedPageError."""
+    """`floor`: what was modified before is passed over; `parent`: whose records they are.
+    Raises MalformedPageError.
+    """
     listed = entries_of(read, body)
     total = point(body, read.total) if read.total else None
     events = read.events if isinstance(read, Incremental) else None
@@ -82,6 +91,11 @@ def page_of(
         if found is None:
             continue
         item, deleted = found
+        if spec.parent is not None:
+            document = item.document
+            if document.get(spec.parent.field) is None:
+                document = {**document, spec.parent.field: parent}
+            item = msgspec.structs.replace(item, document=document, parent=parent)
         if floor is not None and item.modified_at is not None and item.modified_at < floor:
             continue
         before = items.get(item.external_id) or gone.get(item.external_id)
@@ -100,6 +114,7 @@ def page_of(
         entries=len(listed),
         bookmark=turn.mark if isinstance(read, Incremental) and read.bookmark else None,
         size=size,
+        parent=parent,
     )
 
 

@@ -5,14 +5,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from trunkline.resilience.failures import failure
-from trunkline.runs.checkpoint import Checkpoint, EmptyEndError, LostCursorError, advance, reader
+from trunkline.runs.checkpoint import Checkpoint, EmptyEndError, LostCursorError, reader
 from trunkline.runs.errors import ProviderError
-from trunkline.runs.provider import OnWait, Page, ProviderClient, Target
+from trunkline.runs.parents import Parents
+from trunkline.runs.provider import OnWait, Page, ProviderClient, Target, is_gone
+from trunkline.runs.walking import ParentsMissingError, next_of
 from trunkline.sdk.manifest import StreamSpec
 
 AHEAD_PAGES: Final = 24
@@ -25,7 +27,15 @@ GATHER_SECONDS: Final = 0.1
 """How long pages that are there wait for the next ones."""
 ASKED_IN: Final = frozenset({"list", "incremental", "deletions"})
 """Phases of a pass that ask a provider."""
-CODES: dict[type[ValueError], str] = {EmptyEndError: "empty_page", LostCursorError: "cursor_expired"}
+CODES: dict[type[ValueError], str] = {
+    EmptyEndError: "empty_page",
+    LostCursorError: "cursor_expired",
+    ParentsMissingError: "not_found",
+}
+
+
+NONE_LEFT: Final = Page([], None, None, None)
+"""After the last parent."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -59,7 +69,10 @@ class Fetcher:
         spec: StreamSpec,
         now: Callable[[], datetime],
         on_wait: OnWait,
+        parents: Parents | None = None,
     ) -> None:
+        """`parents`: of a stream that is read for each record of another."""
+        self._parents = parents
         self._provider = provider
         self._target = target
         self._spec = spec
@@ -155,21 +168,34 @@ class Fetcher:
     async def _fetch(self, checkpoint: Checkpoint) -> Fetched:
         asked = self._now()
         try:
-            page = await self._provider.page(
-                self._target,
-                self._spec,
-                reader(checkpoint, self._spec),
-                checkpoint.values(self._spec),
-                on_wait=self._on_wait,
-            )
+            page = await self._page(checkpoint, checkpoint.values(self._spec))
         finally:
             self.waiting = False
         ids = frozenset(item.external_id for item in (*page.items, *page.gone))
-        return Fetched(page, asked, checkpoint, self._after(checkpoint, page), ids)
+        after = self._after(checkpoint, page)
+        if after.walk is not None and after.walk.parent is not None and after.walk.began is None:
+            after.walk = msgspec.structs.replace(after.walk, began=asked)
+        return Fetched(page, asked, checkpoint, after, ids)
+
+    async def _page(self, checkpoint: Checkpoint, values: dict[str, Any]) -> Page:
+        of, parent = self._spec.parent, None
+        if of is not None and self._parents is not None:
+            begun = None if checkpoint.walk is None else checkpoint.walk.parent
+            parent = begun or await self._parents.after(checkpoint)
+            if parent is None:
+                return NONE_LEFT
+            values[of.field] = parent
+        read = reader(checkpoint, self._spec)
+        try:
+            return await self._provider.page(self._target, self._spec, read, values, on_wait=self._on_wait)
+        except ProviderError as error:
+            if parent is None or not is_gone(error):
+                raise
+            return Page([], None, None, None, parent=parent, missing=True)
 
     def _after(self, checkpoint: Checkpoint, page: Page) -> Checkpoint:
         try:
-            return advance(checkpoint, self._spec, page)
+            return next_of(checkpoint, self._spec, page)
         except ValueError as error:
             code = CODES.get(type(error), "malformed_answer")
             raise ProviderError(failure(code), detail={"error": str(error)}) from error

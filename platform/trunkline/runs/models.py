@@ -173,6 +173,34 @@ class Record(TenantTable, Base):
     deleted_at: Mapped[datetime | None]
 
 
+class RecordParent(TenantTable, Base):
+    """Of a stream that is read for each record of another: whose child a record is, as last listed."""
+
+    __tablename__ = "record_parents"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),
+        Index("ix_record_parents_parent", "tenant_id", "connection_id", "stream", "parent_id"),
+    )
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(primary_key=True)
+    parent_id: Mapped[str]
+
+
+class ChangedParent(TenantTable, Base):
+    """A record that changed, or went, since the records of `stream` that belong to it were read."""
+
+    __tablename__ = "changed_parents"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "connection_id"], _CONNECTION, ondelete="CASCADE"),)
+
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    """The children's."""
+    parent_id: Mapped[str] = mapped_column(primary_key=True)
+    noted_at: Mapped[datetime] = timestamp()
+
+
 class SeenPage(TenantTable, Base):
     """External ids that a page gave to the complete pass under way."""
 

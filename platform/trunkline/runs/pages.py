@@ -22,7 +22,7 @@ from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
 from trunkline.recipes.results import MapResult
 from trunkline.recipes.target import TargetModel
-from trunkline.runs import changelog, gone, passes, setaside, untold, writes
+from trunkline.runs import changelog, gone, parents, passes, setaside, untold, writes
 from trunkline.runs.checkpoint import Checkpoint
 from trunkline.runs.documents import Item, Page
 from trunkline.runs.drift import Caution
@@ -81,8 +81,12 @@ class PageWriter:
         move: Move,
         work: WorkQueue | None = None,
         values: str = "",
+        parent: str = "",
+        children: Sequence[str] = (),
     ) -> None:
-        """`move` takes the lock by which those who write a stream take turns. `work`: for hints to readers,
+        """`parent`: the stream for each record of which this one is read. `children`: streams that are read
+        for each record of this one.
+        `move` takes the lock by which those who write a stream take turns. `work`: for hints to readers,
         which start a little later without. `values`: pointer to the object that holds a record's fields
         (`StreamSpec.values`).
         """
@@ -96,6 +100,8 @@ class PageWriter:
         self._run_id = run_id
         self._recipes = recipes
         self._values = values
+        self._parent = parent
+        self._children = children
         self._careful = False
         """What is written is not taken for new any more."""
         self.caution = Caution()
@@ -195,6 +201,23 @@ class PageWriter:
         )
         return made, len(batch) < BURY_BATCH
 
+    async def orphans(self) -> tuple[Prepared, bool]:
+        """The next records whose parent was deleted, to be deleted; and whether these were the last.
+
+        They are not weighed: whoever deleted the parent, or let it be deleted, decided on them too.
+        """
+        asked = self._lease.now()
+        async with self._db.tenant(self._place.tenant_id) as session:
+            ids = await parents.orphans(session, self._place, self._parent, BURY_BATCH)
+        made = Prepared(
+            asked=asked,
+            gone=[(external_id, None) for external_id in ids],
+            mapped=ids,
+            counters={"deleted": len(ids)},
+            live=-len(ids),
+        )
+        return made, len(ids) < BURY_BATCH
+
     async def held(self, after: str | None, *, only_asked: bool = False) -> tuple[Prepared, str | None]:
         """The next held records, mapped anew, and where to go on; None: these were the last.
 
@@ -243,6 +266,9 @@ class PageWriter:
             with self._overtaken_if_held(new=new):
                 await writes.put_records(session, place, run_id, page.key_version, page.records, new=new)
             await writes.bury_records(session, place, run_id, page.gone)
+            if self._children:
+                told = [*(record.external_id for record in page.records), *(one for one, _ in page.gone)]
+                await parents.note(session, place, self._children, told)
             if page.untold:
                 await untold.note(session, place, page.untold)
             buried = [external_id for external_id, _ in page.gone]
@@ -296,6 +322,8 @@ class PageWriter:
             await gone.note_seen(session, self._place, page.owner, page.seen)
         if page.found_gone:
             await gone.note_gone(session, self._place, page.owner, page.found_gone)
+        if page.parents:
+            await parents.conclude(session, self._place, self._parent, page.owner, page.parents)
         if page.settled:
             await gone.settle(session, self._place, page.owner, page.settled)
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from trunkline.runs.parents import Asked
 from trunkline.runs.planning import Outcome, Plan
 from trunkline.runs.writes import RecordWrite
 
@@ -46,5 +47,7 @@ class Prepared(msgspec.Struct, kw_only=True):
     """Whose notes they are: the pass's, or the review's that grew out of one."""
     untold: list[tuple[str, datetime]] = []
     """(external id, its last change) of changes that a webhook should have told of."""
+    parents: list[Asked] = []
+    """What was read of them, of a stream that is read for each record of another."""
     keep: dict[UUID, frozenset[str]] = {}
     """Targets, by recipe, whose held value stays where the mapping gives none."""

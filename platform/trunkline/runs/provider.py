@@ -32,6 +32,8 @@ __all__ = ["Item", "OnWait", "Page", "ProviderClient", "Target", "Tokens"]
 
 MAX_OPTIONS: Final = 1000
 """Values of an enumeration that are kept and compared."""
+SAMPLE_PARENTS: Final = 5
+"""That are asked for an example of their children."""
 GONE: Final = 410
 """Of an address it says that it is no more; of a page asked for by a cursor, that the cursor is."""
 
@@ -97,7 +99,8 @@ class ProviderClient:
         """A whole page, or ProviderError: nothing half read ever comes back.
 
         `values`: `cursor`, `properties`, `page_size` and the times to read from, see `Checkpoint.values`;
-        `floor_ms`: what was modified before is passed over.
+        `floor_ms`: what was modified before is passed over; of a stream that is read for each record of
+        another, that one's id under its name.
         `interactive`: somebody waits for it, so that it may use what background work leaves of the budgets.
         """
         cursor = values.get("cursor")
@@ -133,6 +136,7 @@ class ProviderClient:
                 turn(read, seen),
                 floor=None if floor is None else from_milliseconds(floor),
                 size=len(response.content),
+                parent=None if spec.parent is None else values.get(spec.parent.field),
             )
         except (MalformedPageError, NoPageError) as error:
             raise _malformed(target, response, body) from error
@@ -148,10 +152,26 @@ class ProviderClient:
         """Some real documents, as `list` gives them first and recipes see them. Raises ProviderError."""
         target = await self.target(tenant_id, connection_id)
         spec = _spec(target.manifest, stream)
-        asked = sorted({*spec.field_names, *fields})
-        values = {"page_size": max(1, min(limit, spec.list.page_size)), "properties": asked}
-        page = await self.page(target, spec, spec.list, values, interactive=True)
-        return [laid_out(item.document, spec.values) for item in page.items[:limit]]
+        items = await self._first(target, spec, limit, sorted({*spec.field_names, *fields}))
+        return [laid_out(item.document, spec.values) for item in items]
+
+    async def _first(self, target: Target, spec: StreamSpec, limit: int, fields: list[str]) -> list[Item]:
+        """Of a stream that is read for each record of another: what the first few of those have."""
+        values = {"page_size": max(1, min(limit, spec.list.page_size)), "properties": fields}
+        if spec.parent is None:
+            return (await self.page(target, spec, spec.list, values, interactive=True)).items[:limit]
+        found: list[Item] = []
+        of = _spec(target.manifest, spec.parent.stream)
+        for parent in await self._first(target, of, SAMPLE_PARENTS, list(of.field_names)):
+            if len(found) >= limit:
+                break
+            asked = {**values, spec.parent.field: parent.external_id}
+            try:
+                found += (await self.page(target, spec, spec.list, asked, interactive=True)).items
+            except ProviderError as error:
+                if not is_gone(error):
+                    raise
+        return found[:limit]
 
     async def discover(self, tenant_id: UUID, connection_id: UUID, stream: str) -> list[Field]:
         """The account's own fields of a stream; the manifest's where the provider lists none."""
@@ -202,6 +222,11 @@ class ProviderClient:
             return strictjson.decode(response.content, nul="replace", long_integers="text")
         except strictjson.JSONLimitError as error:
             raise _malformed(target, response, None) from error
+
+
+def is_gone(error: ProviderError) -> bool:
+    """Whether the provider does not have what a page's path names."""
+    return error.failure.code == "not_found" and error.detail.get("status") in {404, GONE}
 
 
 def _page_call(read: Read, values: Mapping[str, Any], cursor: str | None, *, interactive: bool) -> Call:

@@ -8,9 +8,10 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.reviews import repository as reviews
+from trunkline.runs import parents
 from trunkline.runs.attempt import Attempt
 from trunkline.runs.batches import Batches
-from trunkline.runs.checkpoint import Checkpoint, after_remap
+from trunkline.runs.checkpoint import Checkpoint, after_remap, to_weigh
 from trunkline.runs.errors import OvertakenError
 from trunkline.runs.fetching import Fetcher
 from trunkline.runs.pages import PageWriter
@@ -50,6 +51,8 @@ async def read_on(
         try:
             if batches.reached.phase == "weigh":
                 batches.reached = await _weigh(run, writer, batches.reached)
+            elif batches.reached.phase == "orphans":
+                batches.reached = await _take_along(run, writer, batches.reached)
             elif batches.reached.phase == "bury":
                 batches.reached = await _bury(writer, batches.reached)
             else:
@@ -68,6 +71,20 @@ async def _weigh(run: Attempt, writer: PageWriter, checkpoint: Checkpoint) -> Ch
         after.phase = "bury" if await weigh(session, run.place, run.run_id, after) else "end"
 
     await writer.commit(writer.nothing(), after, also=also)
+    return after
+
+
+async def _take_along(run: Attempt, writer: PageWriter, checkpoint: Checkpoint) -> Checkpoint:
+    """The next records whose parent was deleted go with it."""
+    assert run.spec.parent is not None
+    prepared, done = await writer.orphans()
+    after = msgspec.structs.replace(checkpoint)
+    also = None
+    if done:
+        after.phase = "weigh" if to_weigh(checkpoint) else "end"
+        parent = run.spec.parent.stream
+        also = functools.partial(parents.forget_buried, place=run.place, parent=parent, asked=prepared.asked)
+    await writer.commit(prepared, after, also=also)
     return after
 
 

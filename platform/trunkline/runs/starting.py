@@ -14,7 +14,7 @@ from trunkline.kernel.ids import new_id
 from trunkline.recipes import repository as recipes
 from trunkline.reviews import repository as reviews
 from trunkline.runs import gone, passes
-from trunkline.runs.attempt import STREAM, Attempt, fields_of, kept, what_is_known, with_models_of
+from trunkline.runs.attempt import STREAM, Attempt, fields_of, is_read, kept, what_is_known, with_models_of
 from trunkline.runs.checkpoint import Checkpoint, Settled, begin
 from trunkline.runs.following import STREAM_GONE
 from trunkline.runs.models import Run, Stream
@@ -72,12 +72,12 @@ async def start(
         await change_stream(session, place, run_id=None, waiting_until=None, next_due_at=None)
         return Idle()
     in_force = await recipes.in_force(session, place.tenant_id, place.connection_id, place.stream)
-    if not in_force:
+    manifest = await connectors.find(spoken(connection.connector, connection.connector_version))
+    if not await is_read(session, place, manifest, in_force):
         if row.run_id is not None:
             await end_run(session, place.tenant_id, row.run_id, "cancelled", None)
         await change_stream(session, place, run_id=None, waiting_until=None, next_due_at=None)
         return Idle()
-    manifest = await connectors.find(spoken(connection.connector, connection.connector_version))
     spec = manifest.stream(place.stream)
     if spec is None:
         if row.run_id is not None:

@@ -8,7 +8,7 @@ from trunkline.connections.models import Connection
 from trunkline.kernel.ids import new_id
 from trunkline.recipes import repository as recipes
 from trunkline.runs import gone, passes
-from trunkline.runs.attempt import STREAM, Attempt, fields_of, kept, what_is_known, with_models_of
+from trunkline.runs.attempt import STREAM, Attempt, fields_of, is_read, kept, what_is_known, with_models_of
 from trunkline.runs.checkpoint import Checkpoint
 from trunkline.runs.checkpoint import aside as begin_aside
 from trunkline.runs.models import Stream
@@ -33,10 +33,6 @@ async def start_aside(
         await passes.rest(session, place, held.run_id, None)
         return None
     in_force = await recipes.in_force(session, place.tenant_id, place.connection_id, place.stream)
-    if not in_force:
-        await passes.end(session, place, held.run_id)
-        await end_run(session, place.tenant_id, held.run_id, "cancelled", None)
-        return None
     speaking = await session.execute(
         select(Connection.connector, Connection.connector_version).where(
             Connection.tenant_id == place.tenant_id, Connection.id == place.connection_id
@@ -44,7 +40,8 @@ async def start_aside(
     )
     manifest = await connectors.find(spoken(*speaking.one()))
     spec = manifest.stream(place.stream)
-    if spec is None:  # the connection moved to a version of its connector without it
+    read = await is_read(session, place, manifest, in_force)
+    if spec is None or not read:  # the connection moved to a version of its connector without it
         await passes.end(session, place, held.run_id)
         await end_run(session, place.tenant_id, held.run_id, "cancelled", None)
         return None
@@ -74,6 +71,7 @@ async def start_aside(
             pass_id=new_id(),
             began=row.moment,
             held=records > 0,
+            walks=spec.parent is not None,
         )
         if checkpoint.watch:
             await gone.forget_ended(session, place)

@@ -15,12 +15,13 @@ from trunkline.kernel.ids import new_id
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.resilience.backoff import full_jitter
 from trunkline.runs import passes, setaside, standing, starting, untold, writes
-from trunkline.runs.attempt import Attempt
+from trunkline.runs.attempt import Attempt, parents_of
 from trunkline.runs.checkpoint import Checkpoint, Settled, anew, watermark_of
 from trunkline.runs.errors import ProviderError, RecipesChangedError, RunStoppedError
 from trunkline.runs.fetching import Fetcher, fetching
 from trunkline.runs.grants import Grants
 from trunkline.runs.pages import PageWriter
+from trunkline.runs.parents import wake
 from trunkline.runs.provider import ProviderClient, Target
 from trunkline.runs.reading import EMPTY_TRIES, carry_out, read_on
 from trunkline.runs.trouble import understood
@@ -84,12 +85,16 @@ class SyncHandler:
                 move=writes.move,
                 work=self._work,
                 values=begun.spec.values,
+                **begun.family,
             )
             target = Target(place.tenant_id, place.connection_id, begun.manifest)
             if not await carry_out(lease, begun, writer):
                 return HandBack()
             on_wait = functools.partial(self._on_wait, lease, begun)
-            async with fetching(Fetcher(self._provider, target, begun.spec, lease.now, on_wait)) as fetcher:
+            parents = parents_of(self._db, begun)
+            async with fetching(
+                Fetcher(self._provider, target, begun.spec, lease.now, on_wait, parents)
+            ) as fetcher:
                 watch = FieldWatch(self._db, self._provider, begun, lease.now)
                 checkpoint = await read_on(lease, begun, writer, fetcher, watch)
             return HandBack() if checkpoint is None else await self._succeeded(lease, begun, checkpoint)
@@ -141,6 +146,7 @@ class SyncHandler:
             await resolve_issues(session, place.tenant_id, place.connection_id, stream=place.stream)
             if run.told_since is not None:
                 await untold.settle(session, place)
+            await wake(session, self._work, place, run.manifest.children(place.stream))
             passing = await setaside.ask_passing(session, place)
             if passing:
                 await passes.ask(session, self._work, place, passes.RETRY, "schedule", expected=passing)

@@ -43,7 +43,8 @@ async def weigh(session: AsyncSession, place: Place, run_id: UUID, checkpoint: C
     assert pass_id is not None
     listed_all = checkpoint.complete and checkpoint.watch
     if listed_all:
-        await gone.note_absent(session, place, pass_id, checkpoint.began)
+        if checkpoint.walk is None:  # else each parent's list has told
+            await gone.note_absent(session, place, pass_id, checkpoint.began)
         if not checkpoint.doubtful:
             await gone.seen_again(session, place, pass_id)
     await gone.spare(session, place, pass_id)

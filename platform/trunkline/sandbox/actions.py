@@ -35,9 +35,20 @@ class Actions:
         _bounded(count)
         made = []
         for _ in range(count):
-            chosen = values or self._simulator.sample(object_type, len(self._store.ledger) + 1)
+            chosen = values or self._sample(account, object_type)
             made.append(self._public(object_type, self._store.create(account, object_type, chosen).id))
         return made
+
+    def _sample(self, account: str, object_type: str) -> dict[str, Any]:
+        """What belongs to another object belongs to the newest."""
+        values = self._simulator.sample(object_type, len(self._store.ledger) + 1)
+        if object_type not in self._simulator.belongs:
+            return values
+        kind, name = self._simulator.belongs[object_type]
+        there = [int(self._simulator.own_id(kind, one)) for one in self._simulator.truth(account, kind) or ()]
+        if not there:
+            raise ControlError(f"There are no {kind} yet that it could belong to.")
+        return {**values, name: type(values[name])(max(there))}
 
     def change(
         self,

@@ -27,6 +27,7 @@ from trunkline.sdk.streams import (
     Flag,
     Incremental,
     Paginator,
+    Parent,
     Read,
     StreamSpec,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "ManifestError",
     "OAuth2",
     "Paginator",
+    "Parent",
     "Rate",
     "RateHeaders",
     "Read",
@@ -181,6 +183,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def stream(self, name: str) -> StreamSpec | None:
         return next((stream for stream in self.streams if stream.name == name), None)
+
+    def children(self, name: str) -> tuple[str, ...]:
+        """Streams that are read for each record of this one."""
+        return tuple(one.name for one in self.streams if one.parent is not None and one.parent.stream == name)
+
+    def lineage(self, name: str) -> tuple[str, ...]:
+        """The stream, and those that it is read for: its parent, and so on."""
+        found = [name]
+        while (spec := self.stream(found[-1])) and spec.parent and spec.parent.stream not in found:
+            found.append(spec.parent.stream)
+        return tuple(found)
+
+    def dependents(self, name: str) -> tuple[str, ...]:
+        """The stream, and those that cannot be read unless it is."""
+        return tuple(one.name for one in self.streams if name in self.lineage(one.name))
 
     def action(self, name: str) -> Action | None:
         return next((action for action in self.actions if action.name == name), None)

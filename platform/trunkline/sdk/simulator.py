@@ -85,13 +85,15 @@ class Simulator(ABC):
     """What an administrator may make of a field, in the provider's words; empty: fields stay as they are."""
     kept_types: ClassVar[frozenset[str]] = frozenset()
     """Types of which every account has some (its own users)."""
+    belongs: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Type -> the type that its objects belong to, and the value that holds the store's id of the one."""
     targets: ClassVar[Mapping[str, str]] = {}
     """Label -> path prefix: what a fault can be limited to."""
 
     def __init__(self, *, clients: Sequence[OAuthClient] = (), seed: int = 1, now: Now = wall_now) -> None:
         self.seed = seed
         self.now = now
-        self.store = Store(now)
+        self.store = Store(now, belongs=self.belongs)
         self.faults = Faults(now)
         self.log = RequestLog(now)
         self.webhooks = WebhookBook()

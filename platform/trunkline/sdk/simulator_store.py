@@ -64,8 +64,12 @@ class _Table:
 class Store:
     """Objects by account and type, ids ascending numbers as text; every mutation goes to `ledger`."""
 
-    def __init__(self, now: Now, first_id: int = 100_001) -> None:
+    def __init__(
+        self, now: Now, first_id: int = 100_001, belongs: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        """`belongs`: as of `Simulator`. Who makes an object moves the time of the one it belongs to."""
         self._now = now
+        self._belongs = belongs or {}
         self._tables: dict[tuple[str, str], _Table] = {}
         self._next_id = first_id
         self.ledger: list[LedgerEntry] = []
@@ -100,6 +104,11 @@ class Store:
         moment = self._now()
         item = SimulatedObject(str(self._next_id), dict(values), moment, moment)
         self._record("created", account, object_type, None, item)
+        if object_type in self._belongs:
+            kind, name = self._belongs[object_type]
+            before = self.get(account, kind, str(item.values[name]))
+            after = msgspec.structs.replace(before, updated_at=moment)
+            self._record("updated", account, kind, before, after)
         return item
 
     def update(self, account: str, object_type: str, object_id: str, values: Values) -> SimulatedObject:

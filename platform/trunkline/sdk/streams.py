@@ -212,6 +212,19 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cost: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
 
 
+class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The stream's `list` is read once for each record of another stream that is held: a ticket's comments.
+
+    Of the parents only those that changed are asked again, and what a parent's list does not name any more is
+    gone. A parent that is deleted takes its children along.
+    """
+
+    stream: str
+    field: str
+    """{field} is the parent's id in the templates. Under this name a record carries it, if it has no such
+    member of its own."""
+
+
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     label: str
@@ -226,6 +239,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     fields: tuple[Field, ...]
     """Fields always asked for. Others can be discovered and asked for when a recipe uses them."""
     discovery: Discovery | None = None
+    parent: Parent | None = None
     list: Read
     also: tuple[Read, ...] = ()
     """Read after `list`, as parts of the same list: what the provider keeps apart (archived deals)."""

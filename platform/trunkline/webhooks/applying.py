@@ -19,7 +19,7 @@ from trunkline.recipes.target import TargetModel
 from trunkline.reviews.schemas import MASS_DELETION
 from trunkline.runs import weighing, writes
 from trunkline.runs.asking import SYNC
-from trunkline.runs.attempt import fields_of, with_models_of
+from trunkline.runs.attempt import fields_of, is_read, with_models_of
 from trunkline.runs.calling import Target
 from trunkline.runs.checkpoint import Checkpoint
 from trunkline.runs.documents import Item, Page
@@ -50,6 +50,8 @@ class Begun(msgspec.Struct, kw_only=True):
     spec: StreamSpec
     recipes: list[tuple[RecipeInForce, TargetModel]]
     fields: list[str]
+    children: tuple[str, ...]
+    """Streams that are read for each of its records."""
     pushed: bool
     """Nothing is read beside what is sent."""
     known: dict[str, KnownField]
@@ -173,6 +175,8 @@ class Applier:
             move=repository.move,
             work=self._work,
             values=begun.spec.values,
+            parent=begun.spec.parent.stream if begun.spec.parent else "",
+            children=begun.children,
         )
         writer.caution = caution(begun.known, begun.drift, [recipe for recipe, _ in begun.recipes])
         return writer
@@ -184,7 +188,7 @@ class Applier:
         in_force = await recipes.in_force(session, place.tenant_id, place.connection_id, place.stream)
         if spec is None or row is None or row.paused_at is not None:
             return None
-        if not in_force and manifest.asks:
+        if manifest.asks and not await is_read(session, place, manifest, in_force):
             return None  # what only is sent is kept for the recipes that come
         return Begun(
             place=place,
@@ -192,6 +196,7 @@ class Applier:
             spec=spec,
             recipes=await with_models_of(session, place.tenant_id, in_force),
             fields=fields_of(spec, in_force),
+            children=manifest.children(spec.name),
             pushed=not manifest.asks,
             known=msgspec.convert(row.known_fields or {}, dict[str, KnownField]),
             drift=msgspec.convert(row.drift or [], list[Drift]),

@@ -117,7 +117,8 @@ CASES: dict[str, dict[str, Case]] = {
             given=first("tickets", "ticket_id", fields={"cf_region": "acts"}),
             wrong=({"agent_id": 1}, "agent_id"),
         ),
-        "add_comment": Case(given=first("tickets", "ticket_id", body="We look into it.")),
+        # which moves the ticket's own time too
+        "add_comment": Case(given=first("tickets", "ticket_id", body="We look into it."), mutations=2),
         "set_tags": Case(given=first("tickets", "ticket_id", tags=["acts"])),
         "upsert_contact": Case(
             given=plain(email="other@acts.example", name="Nora", fields={"newsletter": "yes"})

@@ -31,6 +31,7 @@ QUERIES = {
     "platform/trunkline/runs/asking.py": "a stream's and a run's state, by tenant",
     "platform/trunkline/runs/attempt.py": "the columns of a stream that an attempt reads",
     "platform/trunkline/runs/check.py": "one connection's state, by tenant",
+    "platform/trunkline/runs/parents.py": "whose records are read for whom, by tenant, connection and stream",
     "platform/trunkline/runs/passes.py": "passes beside a stream's own runs, by tenant",
     "platform/trunkline/runs/gone.py": "what a pass saw and found gone, by tenant, connection and stream",
     "platform/trunkline/runs/calls.py": "whose calls they are, and that they were accepted, by tenant",

@@ -50,9 +50,9 @@ def freshdesk_truth(simulator: Any, account: str) -> dict[str, Any]:
         kind: {
             item.id: desk.render(kind, item)
             for item in desk.store.walk(account, kind)
-            if not item.values.get("spam")
+            if item.id in simulator.truth(account, kind)
         }
-        for kind in ("tickets", "contacts", "companies", "agents")
+        for kind in ("tickets", "conversations", "contacts", "companies", "agents")
     }
 
 
@@ -177,9 +177,10 @@ ROWS = {
         make=FreshdeskSimulator,
         account="2043002",
         truth=freshdesk_truth,
-        kinds={"tickets": "tickets", "contacts": "contacts", "companies": "companies"},
+        kinds={name: name for name in ("tickets", "contacts", "companies", "conversations")},
         tombstones=("tickets", "contacts"),
-        vanishing=("companies",),
+        vanishing=("companies", "conversations"),
+        silent=("conversations",),
         typed=lambda simulator, account: {
             "domain": "paperlantern",
             "api_key": simulator.oauth.make_key(account),

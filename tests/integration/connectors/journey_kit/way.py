@@ -33,6 +33,8 @@ class Row:
     tombstones: tuple[str, ...]
     """Streams of which deletions are told; of the others a complete pass finds them."""
     vanishing: tuple[str, ...]
+    silent: tuple[str, ...] = ()
+    """Streams whose records can be edited without a sign: a complete pass finds it."""
     typed: Callable[[Any, str], dict[str, str]] = field(default=lambda simulator, account: {})
     """Into our own form, where there is one."""
     way: str = ""
