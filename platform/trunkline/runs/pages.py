@@ -267,8 +267,8 @@ class PageWriter:
                 await writes.put_records(session, place, run_id, page.key_version, page.records, new=new)
             await writes.bury_records(session, place, run_id, page.gone)
             if self._children:
-                told = [*(record.external_id for record in page.records), *(one for one, _ in page.gone)]
-                await parents.note(session, place, self._children, told)
+                noted = [*(record.external_id for record in page.records), *(one for one, _ in page.gone)]
+                await parents.note(session, place, self._children, noted)
             if page.untold:
                 await untold.note(session, place, page.untold)
             buried = [external_id for external_id, _ in page.gone]
