@@ -112,7 +112,8 @@ class _Converter:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise GuardError(f"{at} has a key that is not text")
-            result[_text(key, f"a key of {at}")] = self.convert(item, f"{at}.{key}", depth + 1)
+            name = _text(key, f"a key of {at}")  # first: it is part of what is said about the value
+            result[name] = self.convert(item, f"{at}.{name}", depth + 1)
         return result
 
 

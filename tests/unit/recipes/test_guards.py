@@ -90,6 +90,11 @@ ODD = st.recursive(
 )
 
 
+def test_a_key_that_cannot_be_told_is_refused_before_its_value():
+    with pytest.raises(GuardError, match=r"a key of record\.a contains a NUL character"):
+        prepare({"a": {"\x00": b""}}, "record.size()")
+
+
 @given(ODD)
 def test_any_value_is_sent_or_refused_with_words(value):
     try:
