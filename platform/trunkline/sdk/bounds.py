@@ -6,7 +6,7 @@ The bounds are far beyond any real connector's (of ours the longest text has 400
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from trunkline.kernel.egress import EgressRefusedError, host_of
@@ -34,6 +34,15 @@ _OURS: Final = frozenset(
     }
 )
 """Headers that say where a request goes and where it ends; no connector sets them."""
+
+_NOBODYS: Final = frozenset(
+    {
+        *("internal", "local", "localhost", "localdomain", "lan", "home", "corp", "intranet", "private"),
+        *("arpa", "svc", "onion", "invalid"),
+    }
+)
+"""Last parts of names that the public network never has, or never a provider's: of one's own network, of a
+cluster's services, of special use (RFC 6761, 6762, 8375)."""
 
 
 def check_text(raw: bytes) -> None:
@@ -84,6 +93,19 @@ def check_headers(headers: dict[str, str], at: str) -> None:
             raise ValueError(f"{at}: the header {name} is not a connector's to set")
         if not value.isprintable():
             raise ValueError(f"{at}: the header {name} has a character that no header has")
+
+
+def check_public(hosts: Collection[str]) -> None:
+    """ValueError naming a host of a network of one's own, or a port of another protocol. That such a name is
+    never called is seen to where addresses are looked up; here it gets a sentence.
+    """
+    for host in hosts:
+        name, _, port = host.partition(":")
+        last = name.rpartition(".")[2]
+        if last in _NOBODYS:
+            raise ValueError(f"{host!r} is in no public network: no provider is at a name in .{last}")
+        if port and port != "443" and int(port) < 1024:
+            raise ValueError(f"{host!r} has the port of another protocol: leave it out, or say 443")
 
 
 def check_link(url: str, at: str) -> None:

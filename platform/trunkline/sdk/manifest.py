@@ -15,7 +15,7 @@ import msgspec
 from trunkline.kernel.egress import check_hosts
 from trunkline.sdk.actions import Action, Refusals
 from trunkline.sdk.authentication import ApiKey, Auth, Basic, ClientCredentials, Input, OAuth2
-from trunkline.sdk.bounds import check_headers, check_link, check_text, check_tree
+from trunkline.sdk.bounds import check_headers, check_link, check_public, check_text, check_tree
 from trunkline.sdk.defaults import spread
 from trunkline.sdk.limits import FailureRule, Rate, RateHeaders
 from trunkline.sdk.pointers import point
@@ -247,6 +247,7 @@ def read_manifest(raw: bytes, name: str) -> Manifest:
         raise ManifestError(f"{name}: {told}.") from error
     try:
         check_hosts(manifest.hosts)
+        check_public(manifest.hosts)
     except ValueError as error:
         raise ManifestError(f"{name}: hosts: {error}.") from error
     try:

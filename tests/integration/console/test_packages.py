@@ -343,3 +343,40 @@ async def test_the_widget_asks_for_what_will_be_connected(
         found = await services.access.redeem(made.id, made.token)
         assert found.connectors[0] == f"acme@{version}"
         assert (await services.connectors.find(found.connectors[1])).name == "hubspot"
+
+
+async def test_markup_in_a_package_is_text_wherever_it_is_shown(
+    services: Services, people: Any, chief: Any, visitors: Any, make: Make
+) -> None:
+    """Of every member that a person reads: console, portal, and the API's own description."""
+    bad = "<img src=x onerror=alert(1)>{{ 7*7 }}"
+    raw = make(
+        "0.1.0",
+        ('label = "Acme"', f'label = "Acme {bad}"'),
+        ("Contacts of a Acme account.", bad),
+        ("In Acme, under Settings, API.", bad),
+        ("Read contacts", bad),
+        ('label = "Contacts"', f'label = "{bad}"'),
+        ("People in Acme.", bad),
+        ('label = "Email"', f'label = "{bad}"'),
+        ("By the email address.", bad),
+        ("Every contact with its name and address.", bad),
+        ('"https://developers.acme.example/changelog"', f'"{bad}"'),
+    )
+    sent = await upload(chief, raw, f"Acme {bad}", f"Asked {bad}")
+    assert sent.status_code == 303, sent.text
+    path = str(sent.headers["location"])
+    await work(services, "examine_connector", OPERATOR, path.rpartition("/")[2])
+    waiting = (await chief.get(path)).text
+    await chief.post(f"{path}/approve", whom="all", reason=f"Asked {bad}")
+    pages = {path: (await chief.get(path)).text, f"{path} before": waiting}
+    for where in ("/console/packages", "/console/connectors", "/console/connectors/acme", "/console/audit"):
+        pages[where] = (await chief.get(where)).text
+    owner = await visitors("ada@globex.example")
+    pages["/portal/connect"] = (await owner.get("/portal/connect")).text
+    for where, page in pages.items():
+        assert "<img src=x" not in page, where
+        assert "onerror=alert(1)&gt;49" not in page, where
+    assert sum("&lt;img src=x" in page for page in pages.values()) >= 5, {
+        where: "&lt;img src=x" in page for where, page in pages.items()
+    }

@@ -110,6 +110,43 @@ async def test_fixtures_made_to_hurt_are_words(folder: Path, text: str) -> None:
     assert found.graded is None or found.graded.grade == "none"
 
 
+HOOKS = """
+[webhooks]
+owner = "connection"
+keyed_by = "us"
+type = "event"
+signatures = [{ header = "X-Acme" }]
+kinds = [{ type = "contact.*", stream = "contacts", ids = ["contact.id"], document = "contact" }]
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000 + "]" * 100_000,
+        '{"event": "contact.x", "contact": ' + '{"a":' * 60 + "1" + "}" * 60 + "}",
+        '{"event": "' + "x" * 100_000 + '", "contact": {"id": 1}}',
+        '{"headers": {"X-Acme": 1}, "body": "x"}',
+        '{"headers": {}, "body": "{}", "secret": "s", "at": 1e400}',
+        '{"headers": {"X-Acme": "x"}, "body": "' + "x" * 100_000 + '", "secret": "s"}',
+        "[" + ",".join(['{"event": "contact.x", "contact": {"id": 1}}'] * 20_000) + "]",
+        '"text"',
+        "",
+    ],
+)
+async def test_captured_events_made_to_hurt_are_words(folder: Path, text: str) -> None:
+    """They are no fixtures of a stream; what is wrong with one keeps its rule from being done, or all."""
+    edited(folder, ("[[recipes]]", f"{HOOKS}\n[[recipes]]"))
+    (folder / "fixtures" / "events").mkdir()
+    (folder / "fixtures" / "events" / "one.json").write_text(text)
+    found = await examine("acme", read(pack(folder)))
+    assert found.graded is not None
+    rules = {one.rule: one for one in found.graded.rules}
+    assert rules["events"].standing == "todo", rules["events"]
+    assert "one.json" in rules["events"].detail
+    assert len(rules["events"].detail) < 2000
+
+
 async def test_the_examining_process_sees_nothing_of_ours(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,13 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         "https://",
     ),
     "hosts that are numbers": (HOSTS, 'hosts = ["169.254.169.254"]', "no host"),
+    "the host of a cloud's own data": (HOSTS, 'hosts = ["metadata.google.internal"]', "public network"),
+    "a service of the cluster": (HOSTS, 'hosts = ["{subdomain}.default.svc"]', "public network"),
+    "a printer": (HOSTS, 'hosts = ["acme.local"]', "public network"),
+    "this machine by another name": (HOSTS, 'hosts = ["api.localhost"]', "public network"),
+    "a dot behind a host": (HOSTS, 'hosts = ["api.acme.example."]', "no host"),
+    "letters that look like others": (HOSTS, 'hosts = ["api.\u0430cme.example"]', "no host"),
+    "the port of another protocol": (HOSTS, 'hosts = ["api.acme.example:22"]', "another protocol"),
     "every host there is": (HOSTS, 'hosts = ["{any}.com"]', "no host"),
     "a template in the middle of a host": (
         HOSTS,
