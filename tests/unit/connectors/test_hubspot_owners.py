@@ -75,6 +75,8 @@ def test_deals_and_tickets_name_owners_and_the_control_changes_them(hubspot):
     assert "Changed" in simulator.label("owners", item)
     with pytest.raises(ControlError, match="userId"):
         actions.change(account, "owners", ids=[made], values={"userId": "7"})
+    with pytest.raises(ControlError, match="Owners have no field"):
+        actions.change_field("owners", "email", "")  # they are no objects with properties
     actions.archive(account, "owners", ids=[made])
     assert made not in simulator.truth(account, "owners")
     # HubSpot tells of no change of an owner
