@@ -21,12 +21,31 @@ SENTENCES = {
     "paused": failure("paused_by_member").support,
     "disconnected": failure("disconnected_by_member").support,
 }
-_KINDS = {
-    "sync": "Sync",
+KINDS = {
+    "act": "Writing to the provider",
+    "backfill": "Full re-read",
     "check": "Check of the access",
+    "deliver": "Delivery of webhooks",
+    "examine_connector": "Examination of a partner's connector",
+    "expire_hooks": "End of old events' payloads",
     "expire_pending": "End of an unfinished sign-in",
+    "hook_registration": "Registration of the webhook at the provider",
+    "hook_removal": "Removal of the webhook at the provider",
+    "hooks": "Events that arrived",
+    "purge_answers": "End of answers kept for repeated requests",
+    "purge_deliveries": "End of old deliveries",
     "read:daily_changes": "Reader: daily changes",
+    "read:webhooks": "Reader: webhooks",
+    "recover_deliveries": "Deliveries sent again",
+    "remap": "Re-mapping of what is held",
+    "replay": "Replay of events",
+    "retry": "Another try of what was set aside",
+    "settle_connectors": "Approvals of partners' connectors",
+    "sweep_hooks": "Look for events that nobody took up",
+    "sync": "Sync",
+    "watch_health": "Look for changes of health",
 }
+"""Every kind of work in words."""
 
 
 class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +179,7 @@ def work_line(row: WorkRow, labels: Labels, now: datetime) -> WorkLine:
     leased = row.lease_until is not None and row.lease_until > now
     return WorkLine(
         row=row,
-        what=_KINDS.get(row.kind, row.kind.replace("_", " ").capitalize()),
+        what=KINDS.get(row.kind, row.kind.replace("_", " ").capitalize()),
         whose=" · ".join(part for part in (name, streams.get(stream, stream)) if part),
         leased=leased,
         overdue=not leased and row.due_at < now,
