@@ -5,7 +5,7 @@ for it: an event that was acknowledged is to be held, once, and one that was for
 """
 
 import asyncio
-import contextlib
+import logging
 import random
 import time
 from collections import Counter
@@ -19,6 +19,8 @@ from chaos_kit.accounts import KINDS, MARK, mark
 from trunkline.sdk.simulator_hooks import Webhook
 from trunkline_connectors.hubspot.simulator import HubSpotSimulator
 from trunkline_connectors.hubspot.simulator_hooks import HubSpotHooks
+
+log = logging.getLogger("postman")
 
 POLL_SECONDS = 0.05
 MOST = 20
@@ -147,11 +149,16 @@ class Postman:
         self, client: httpx2.AsyncClient, hook: Webhook, body: bytes, signed: dict[str, str]
     ) -> int:
         """The status; 0: no answer came."""
+        headers = signed | {"content-type": "application/json"}
         async with self._slots:
-            with contextlib.suppress(httpx2.HTTPError):
-                headers = signed | {"content-type": "application/json"}
+            try:
                 return (await client.post(hook.url, content=body, headers=headers)).status_code
-        return 0
+            except httpx2.HTTPError:
+                return 0
+            except Exception:
+                # a connection that breaks under the client: as for any provider, no answer came
+                log.exception("not sent")
+                return 0
 
     # -- what nobody at the provider ever said -----------------------------------------------
 

@@ -125,8 +125,8 @@ class BadDays:
         asked: Any = scope
         if asked["type"] == "lifespan":
             self._beside = [
-                asyncio.create_task(self._editor.edit()),
-                asyncio.create_task(self._postman.run()),
+                asyncio.create_task(self._editor.edit(), name="editor"),
+                asyncio.create_task(self._postman.run(), name="postman"),
             ]
             await self._app(scope, receive, send)
             return
@@ -210,7 +210,7 @@ class BadDays:
             "traffic": lambda: self._traffic,
             "ledger": self._ledger,
             "aim": self._postman.aim,
-            "told": self._postman.told,
+            "told": self._told,
             "expect": self._receiver.expect,
             "received": lambda: self._receiver.arrived,
         }[deed](**given)
@@ -247,6 +247,10 @@ class BadDays:
         self._left = dict.fromkeys(self._left, 0)
         self._clock.until = 0.0
         self._receiver.quiet()
+
+    def _told(self) -> dict[str, Any]:
+        ended = [f"{one.get_name()}: {one.exception()!r}" for one in self._beside if one.done()]
+        return {**self._postman.told(), "ended": ended}
 
     def _rate(self, rate: float) -> int:
         self._editor.rate = rate

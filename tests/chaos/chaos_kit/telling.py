@@ -24,8 +24,11 @@ _HOURS = (
 
 async def untold_of(customers: Customers, url: str) -> str:
     """What is still on its way, in words; empty: nothing."""
+    told = await customers.control("told")
+    if told["ended"]:
+        raise RuntimeError(f"nobody is told any more at the provider: {told['ended']}")
+    under_way = told["under_way"]
     try:
-        under_way = (await customers.control("told"))["under_way"]
         connection = await asyncpg.connect(url, timeout=2)
         try:
             row = await connection.fetchrow(_UNTOLD)
