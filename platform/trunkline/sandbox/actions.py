@@ -29,22 +29,24 @@ class Actions:
     def create(
         self, account: str, object_type: str, count: int = 1, values: Mapping[str, Any] | None = None
     ) -> list[str]:
-        """Ids of the new records; sample values where none are given."""
+        """Ids of the new records; what is not given is as in a sample: providers fill in what they need."""
         self._known(account, object_type)
         self._fits(object_type, values)
         _bounded(count)
         made = []
         for _ in range(count):
-            chosen = values or self._sample(account, object_type)
+            chosen = {**self._sample(account, object_type, values or {}), **(values or {})}
             made.append(self._public(object_type, self._store.create(account, object_type, chosen).id))
         return made
 
-    def _sample(self, account: str, object_type: str) -> dict[str, Any]:
-        """What belongs to another object belongs to the newest."""
+    def _sample(self, account: str, object_type: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What belongs to another object belongs to the newest, unless it is given."""
         values = self._simulator.sample(object_type, len(self._store.ledger) + 1)
         if object_type not in self._simulator.belongs:
             return values
         kind, name = self._simulator.belongs[object_type]
+        if name in given:
+            return values
         there = [int(self._simulator.own_id(kind, one)) for one in self._simulator.truth(account, kind) or ()]
         if not there:
             raise ControlError(f"There are no {kind} yet that it could belong to.")

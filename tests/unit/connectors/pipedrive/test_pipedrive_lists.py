@@ -2,6 +2,8 @@
 
 import pytest
 
+from trunkline.sandbox.actions import Actions
+
 BIG, SMALL, EMPTY = "9120001", "9120002", "9120003"
 
 
@@ -142,3 +144,13 @@ async def test_page_faults(pipedrive, kind):
     assert struck.json() != true
     assert struck.status_code == (410 if kind == "cursor" else 200)
     assert (await pipedrive.call("GET", "/api/v2/persons", token, params=params)).json() == true
+
+
+async def test_what_was_made_by_hand_with_one_value_is_listed_like_any_other(pipedrive):
+    """A list of what is deleted looks at the status of every deal."""
+    token = await pipedrive.token(SMALL)
+    (made,) = Actions(pipedrive.simulator).create(SMALL, "deals", 1, {"title": "By hand"})
+    assert await pipedrive.all("/api/v2/deals", token, status="deleted") == []
+    found = {str(item["id"]): item for item in await pipedrive.all("/api/v2/deals", token)}
+    assert found[made]["title"] == "By hand"
+    assert found[made]["status"] == "open"
