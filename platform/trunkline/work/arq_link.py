@@ -87,23 +87,22 @@ class ArqLink:
     def alive(self) -> bool:
         return self._pool is not None
 
-    async def ask(self, calls: int) -> int:
-        """Have arq make so many calls; returns how many it may not have been told of."""
+    async def ask(self) -> bool:
+        """Have arq make one call, which begins as much as there are slots for; False if it may not know of it."""
         pool = self._pool
         if pool is None:
-            return calls
-        for made in range(calls):
-            self._jobs += 1
-            try:
-                await pool.enqueue_job(
-                    "run_work", _job_id=f"work:{self._holder}:{self._jobs}", _queue_name=self._queue
-                )
-            except _VALKEY_AWAY:
-                return calls - made
-            self._asked.set()
+            return False
+        self._jobs += 1
+        try:
+            await pool.enqueue_job(
+                "run_work", _job_id=f"work:{self._holder}:{self._jobs}", _queue_name=self._queue
+            )
+        except _VALKEY_AWAY:
+            return False
+        self._asked.set()
         with contextlib.suppress(*_VALKEY_AWAY):
             await pool.expire(self._queue, QUEUE_SECONDS)
-        return 0
+        return True
 
     async def supervise(self) -> None:
         """For ever: arq's worker, begun again with backoff whenever it ends."""

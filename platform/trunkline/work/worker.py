@@ -225,19 +225,25 @@ class _Process:
     async def _hand(self, batch: Sequence[HandOut]) -> None:
         now = time.monotonic()
         self._handed.extend((work, now) for work in batch)
-        for _ in range(await self._link.ask(min(len(batch), self._slots - len(self._drains)))):
+        if batch and len(self._drains) < self._slots and not await self._link.ask():
             self._begin()
 
     async def _arrived(self) -> None:
-        """From arq. Whatever becomes of arq's job, the work goes on."""
-        if self._handed and len(self._drains) < self._slots:
-            await asyncio.shield(self._begin())
+        """From arq: the slots begin. Whatever becomes of arq's job, the work goes on."""
+        begun = self._begin()
+        if begun:
+            await asyncio.shield(asyncio.gather(*begun))
 
-    def _begin(self) -> "asyncio.Task[None]":
-        task = asyncio.create_task(self._drain(), name="slot")
-        self._drains.add(task)
-        task.add_done_callback(self._drains.discard)
-        return task
+    def _begin(self) -> "list[asyncio.Task[None]]":
+        """As many slots as there is work for."""
+        begun = [
+            asyncio.create_task(self._drain(), name="slot")
+            for _ in range(min(len(self._handed), self._slots - len(self._drains)))
+        ]
+        for task in begun:
+            self._drains.add(task)
+            task.add_done_callback(self._drains.discard)
+        return begun
 
     async def _drain(self) -> None:
         """What was handed out, one after the other, until there is no more."""
@@ -250,8 +256,7 @@ class _Process:
         late = time.monotonic() - FORGOTTEN_SECONDS
         if not self._handed or self._handed[0][1] > late:
             return
-        for _ in range(min(len(self._handed), self._slots - len(self._drains))):
-            self._begin()
+        self._begin()
         await asyncio.sleep(0)  # they take theirs
         unstarted = []
         while self._handed and self._handed[0][1] <= late:

@@ -102,6 +102,38 @@ async def test_work_goes_through_arq_and_is_gone_when_done(
     assert sorted(seen) == [(f"{number:06d}", True) for number in range(30)]
 
 
+async def test_one_job_of_arqs_begins_all_that_was_leased_at_once(
+    db: Database, backlog, tenant, valkey_url, monkeypatch
+) -> None:
+    """A job is a dozen round trips, so a batch is worth one; whoever comes last in it waits for no others'."""
+    monkeypatch.setattr("trunkline.work.worker.FORGOTTEN_SECONDS", 3600.0)
+    together = asyncio.Barrier(SETTINGS.worker_jobs)
+    ended: list[str] = []
+
+    async def note(lease: Lease) -> Outcome:
+        if lease.key != "first":
+            await together.wait()
+        ended.append(lease.key)
+        return Done()
+
+    client = Redis.from_url(valkey_url)
+    async with worker(db, valkey_url, {"note": note}), asyncio.timeout(30):
+        await eventually(lambda: _has(client, "trunkline:work:*"))
+        await backlog.add(tenant, "first")
+        await eventually(lambda: _empty(backlog, tenant))
+        before = await _asked(client)
+        await backlog.add_many(tenant, SETTINGS.worker_jobs)  # in one transaction, so seen at once
+        await eventually(lambda: _empty(backlog, tenant))
+        assert await _asked(client) - before == 1
+    await client.aclose()
+    assert len(ended) == 1 + SETTINGS.worker_jobs
+
+
+async def _asked(client: Redis) -> int:
+    """Jobs that were put into a queue of arq's."""
+    return int((await client.info("commandstats")).get("cmdstat_zadd", {}).get("calls", 0))
+
+
 async def _has(client: Redis, pattern: str) -> bool:
     return bool(await client.keys(pattern))
 
