@@ -20,7 +20,7 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.db import at_end
 from trunkline.kernel.ids import new_id
 from trunkline.work import repository as work
-from trunkline.work.backlog import SENDING
+from trunkline.work.due import SENDING
 
 DELIVER = SENDING
 """Kind of work: key is the endpoint; one for each tenant and endpoint."""

@@ -19,12 +19,13 @@ from trunkline.runs.writes import Place, joined
 # even where nothing changes, so that it cannot end between our looking at it and our commit.
 _WOKEN = """
     woken AS (
-        INSERT INTO work AS w (tenant_id, id, kind, key, due_at)
+        INSERT INTO work AS w (tenant_id, id, kind, key, due_at, ready)
         SELECT r.tenant_id, uuidv7(), 'read:' || r.kind, r.name,
-               clock_timestamp() + make_interval(secs => r.gather_seconds)
+               clock_timestamp() + make_interval(secs => r.gather_seconds), r.gather_seconds = 0
         FROM readers r WHERE r.tenant_id = :tenant AND r.kind <> 'feed'
         ON CONFLICT (tenant_id, kind, key) DO UPDATE SET
             due_at = CASE WHEN w.lease_until IS NULL THEN excluded.due_at ELSE w.due_at END,
+            ready = w.ready OR (w.lease_until IS NULL AND excluded.ready),
             again_at = CASE WHEN w.lease_until IS NULL THEN w.again_at ELSE excluded.due_at END
         WHERE CASE WHEN w.lease_until IS NULL THEN w.tries = 0 AND excluded.due_at < w.due_at
                    ELSE w.again_at IS NULL OR excluded.due_at < w.again_at END

@@ -90,10 +90,11 @@ _WAITING = text("""
 # Who waits after a failure goes on waiting. The row is locked even where nothing changes, so that work that
 # ends cannot miss what came.
 _WAKE = text("""
-    INSERT INTO work AS w (tenant_id, id, kind, key, connection_id)
-    VALUES (:tenant, :id, 'hooks', CAST(:key AS text), :connection)
+    INSERT INTO work AS w (tenant_id, id, kind, key, connection_id, ready)
+    VALUES (:tenant, :id, 'hooks', CAST(:key AS text), :connection, true)
     ON CONFLICT (tenant_id, kind, key) DO UPDATE SET
         due_at = CASE WHEN w.lease_until IS NULL THEN now() ELSE w.due_at END,
+        ready = w.ready OR w.lease_until IS NULL,
         again_at = CASE WHEN w.lease_until IS NULL THEN w.again_at ELSE now() END
     WHERE CASE WHEN w.lease_until IS NULL THEN w.tries = 0 AND w.due_at > now() ELSE w.again_at IS NULL END
 """)

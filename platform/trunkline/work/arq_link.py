@@ -88,7 +88,7 @@ class ArqLink:
         return self._pool is not None
 
     async def ask(self) -> bool:
-        """Have arq make one call, which begins as much as there are slots for; False if it may not know of it."""
+        """Have arq make one call; False if it may not have been told."""
         pool = self._pool
         if pool is None:
             return False

@@ -7,8 +7,9 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.kernel.db import Database
-from trunkline.work import backlog
-from trunkline.work.backlog import HandOut, Round
+from trunkline.work import backlog, due
+from trunkline.work.backlog import HandOut
+from trunkline.work.due import Round
 from trunkline.work.fairness import Caps, InFlight, choose
 
 HANDED_SECONDS = 5.0
@@ -34,10 +35,12 @@ class Dispatcher:
     def __init__(self, db: Database, kinds: Sequence[str], *, lease_seconds: float, caps: Caps) -> None:
         self._db = db
         self._kinds = sorted(kinds)
+        self._lane = due.lane_of(self._kinds)
         self._seconds = min(lease_seconds, HANDED_SECONDS)
         self._caps = caps
         self._after = _LAST
         self._long = False
+        self._asleep = False
 
     async def lease(self, free: int) -> Batch | None:
         """At most `free` pieces of work; None when another process is dispatching right now."""
@@ -65,19 +68,22 @@ class Dispatcher:
 
     async def _at_a_glance(self, session: AsyncSession) -> Round | None:
         """All that is due, if it is not much."""
-        candidates = await backlog.due(session, self._kinds)
-        if len(candidates) >= backlog.WINDOW:
+        found = await due.at_a_glance(session, self._lane, self._kinds)
+        if found.long:
+            self._asleep = found.asleep
             return None
-        tenants = {one.tenant_id for one in candidates}
-        in_flight = await backlog.in_flight(session, self._kinds) if candidates else _NOTHING
+        tenants = {one.tenant_id for one in found.due}
+        in_flight = await due.in_flight(session, self._kinds) if found.due else _NOTHING
         weights = await backlog.weights(session, tenants) if len(tenants) > 1 else {}
-        return Round(candidates, in_flight, weights, visited=None, full=False)
+        return Round(found.due, in_flight, weights)
 
     async def _by_tenant(self, session: AsyncSession) -> Round:
         """Of the tenants behind the one served last, from the beginning again at the end."""
+        if self._asleep:
+            await due.rouse(session, self._lane, self._kinds)
         start = _FIRST if self._after == _LAST else UUID(int=self._after.int + 1)
-        found = await backlog.due_by_tenant(session, self._kinds, start=start, caps=self._caps)
-        self._long = found.full or found.visited is not None
+        found = await due.by_tenant(session, self._lane, self._kinds, start=start, caps=self._caps)
+        self._long, self._asleep = found.full or found.visited is not None, found.asleep
         return found
 
     async def take_back(self, handed: Sequence[HandOut]) -> None:

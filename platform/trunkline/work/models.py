@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trunkline.kernel.tables import Base, TenantTable, timestamp
 
+_OF_TENANT = ("tenant_id", "priority", "due_at")
+
 
 class Work(TenantTable, Base):
     """Something to be done. One row per (tenant, kind, key): asking twice is asking once.
@@ -20,9 +22,10 @@ class Work(TenantTable, Base):
     __tablename__ = "work"
     __table_args__ = (
         UniqueConstraint("tenant_id", "kind", "key"),
-        Index("ix_work_due", "due_at"),
-        Index("ix_work_due_to_send", "due_at", postgresql_where=text("kind = 'deliver'")),
-        Index("ix_work_tenant_due", "tenant_id", "priority", "due_at"),
+        Index("ix_work_ready", *_OF_TENANT, postgresql_where=text("ready AND kind <> 'deliver'")),
+        Index("ix_work_ready_to_send", *_OF_TENANT, postgresql_where=text("ready AND kind = 'deliver'")),
+        Index("ix_work_asleep", "due_at", postgresql_where=text("NOT ready AND kind <> 'deliver'")),
+        Index("ix_work_asleep_to_send", "due_at", postgresql_where=text("NOT ready AND kind = 'deliver'")),
         Index(
             "ix_work_leased",
             "tenant_id",
@@ -42,6 +45,9 @@ class Work(TenantTable, Base):
     priority: Mapped[int] = mapped_column(server_default=text("0"))
     """Lower runs first among a tenant's due work."""
     due_at: Mapped[datetime] = timestamp()
+    ready: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Known to be due, so found by its tenant; else found by its time. Only says where to look: a row that is
+    due and not `ready` is found as well, one that is `ready` and not due yet is left alone."""
     again_at: Mapped[datetime | None]
     """Asked for again while it was running: due then, once it ends."""
     attempt: Mapped[int] = mapped_column(server_default=text("0"))

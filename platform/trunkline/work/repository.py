@@ -49,11 +49,13 @@ class Held(Protocol):
 
 
 _ENQUEUE = text("""
-    INSERT INTO work AS w (tenant_id, id, kind, key, connection_id, args, priority, due_at)
+    INSERT INTO work AS w (tenant_id, id, kind, key, connection_id, args, priority, due_at, ready)
     VALUES (:tenant_id, :id, :kind, :key, :connection_id, CAST(:args AS jsonb), :priority,
-            coalesce(CAST(:due_at AS timestamptz), now()))
+            coalesce(CAST(:due_at AS timestamptz), now()),
+            coalesce(CAST(:due_at AS timestamptz) <= now(), true))
     ON CONFLICT (tenant_id, kind, key) DO UPDATE SET
         due_at = CASE WHEN w.lease_until IS NULL THEN least(w.due_at, excluded.due_at) ELSE w.due_at END,
+        ready = w.ready OR (w.lease_until IS NULL AND excluded.ready),
         again_at = CASE WHEN w.lease_until IS NULL THEN w.again_at
                         ELSE least(w.again_at, excluded.due_at) END,
         connection_id = coalesce(excluded.connection_id, w.connection_id),
@@ -75,19 +77,21 @@ _DELETE = text("""
 """)
 
 _REARM = text("""
-    UPDATE work SET due_at = least(again_at, CAST(:at AS timestamptz)), again_at = NULL, tries = 0,
-                    cause = NULL, lease_until = NULL, leased_by = NULL
+    UPDATE work SET due_at = least(again_at, CAST(:at AS timestamptz)), again_at = NULL,
+                    ready = least(again_at, CAST(:at AS timestamptz)) <= now(),
+                    tries = 0, cause = NULL, lease_until = NULL, leased_by = NULL
     WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
 """)
 
 # again_at stays: whoever asked while this try ran wants a run that begins after the asking
 _RETRY = text("""
-    UPDATE work SET due_at = :at, tries = tries + 1, cause = :cause, lease_until = NULL, leased_by = NULL
+    UPDATE work SET due_at = :at, ready = false, tries = tries + 1, cause = :cause,
+                    lease_until = NULL, leased_by = NULL
     WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
 """)
 
 _HAND_BACK = text("""
-    UPDATE work SET due_at = clock_timestamp(), lease_until = NULL, leased_by = NULL
+    UPDATE work SET due_at = clock_timestamp(), ready = true, lease_until = NULL, leased_by = NULL
     WHERE tenant_id = :tenant_id AND id = :id AND attempt = :attempt AND leased_by = :holder
 """)
 

@@ -22,7 +22,8 @@ from trunkline.health.trouble import troubled
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.runs.models import Run, Stream
-from trunkline.work import backlog
+from trunkline.work import due
+from trunkline.work.fairness import Caps
 from trunkline_tenants.directory import Directory
 
 SIZES = (100, 1_000, 10_000)
@@ -101,7 +102,7 @@ async def explained(
         found = {}
         connection = await inside.connection()
         for statement, parameters in asked:
-            if not statement.lstrip().startswith(("SELECT", "WITH")):
+            if not statement.lstrip(" \n(").startswith(("SELECT", "WITH")):
                 continue
             rows = await connection.exec_driver_sql(
                 f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters
@@ -144,8 +145,9 @@ async def test_the_cost_is_that_of_the_trouble(db: Database, database_url: str) 
                 session, without=ids, containing="", descending=False, limit=11, offset=0
             )
             await repository.tenants_of(session, ids)
-            await backlog.due(session, ["sync"])
-            await backlog.in_flight(session, ["sync"])
+            await due.at_a_glance(session, due.lane_of(["sync"]), ["sync"])
+            await due.by_tenant(session, due.lane_of(["sync"]), ["sync"], start=UUID(int=0), caps=Caps())
+            await due.in_flight(session, ["sync"])
 
         read[size] = await explained(db._console, db.console(), console)
         read[size] |= await explained(db._system, db.system(), names)

@@ -51,6 +51,12 @@ class Backlog:
         (row,) = await self.rows(tenant)
         return row
 
+    async def lull(self, *, asleep: bool) -> None:
+        """If `asleep`, as if it had been asked for before it was due: it is not known to be due yet."""
+        if asleep:
+            async with self.db.system() as session:
+                await session.execute(text("UPDATE work SET ready = false"))
+
     async def expire(self, tenant: UUID) -> None:
         """As if the leases had run out."""
         async with self.db.tenant(tenant) as session:

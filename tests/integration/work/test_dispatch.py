@@ -3,13 +3,14 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import text
 
 from trunkline.kernel.db import Database
 from trunkline.work import backlog as sql
+from trunkline.work import due
 from trunkline.work.backlog import HandOut
 from trunkline.work.dispatcher import Dispatcher
 from trunkline.work.fairness import Caps
@@ -38,14 +39,16 @@ async def test_a_thousand_items_of_one_tenant_do_not_delay_anothers(db: Database
     assert len(first) == 4
 
 
-async def test_turns_with_a_long_backlog(db: Database, backlog, monkeypatch) -> None:
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_turns_with_a_long_backlog(db: Database, backlog, monkeypatch, *, asleep: bool) -> None:
     """More tenants than are visited in one go; each still gets its turn before anyone gets a second one."""
-    monkeypatch.setattr(sql, "WINDOW", 10)
-    monkeypatch.setattr(sql, "VISITS", 7)
-    monkeypatch.setattr(sql, "PER_TENANT", 2)
+    monkeypatch.setattr(due, "WINDOW", 10)
+    monkeypatch.setattr(due, "VISITS", 7)
+    monkeypatch.setattr(due, "PER_TENANT", 2)
     tenants = [uuid4() for _ in range(12)]
     for tenant in tenants:
         await backlog.add_many(tenant, 5, due_at=PAST)
+    await backlog.lull(asleep=asleep)
     one = dispatcher(db)
     served: list[UUID] = []
     for _ in range(6):
@@ -53,12 +56,16 @@ async def test_turns_with_a_long_backlog(db: Database, backlog, monkeypatch) -> 
     assert Counter(served) == Counter(tenants)
 
 
-async def test_nothing_is_left_behind_and_nothing_twice(db: Database, backlog, monkeypatch) -> None:
-    monkeypatch.setattr(sql, "WINDOW", 10)
-    monkeypatch.setattr(sql, "VISITS", 9)
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_nothing_is_left_behind_and_nothing_twice(
+    db: Database, backlog, monkeypatch, *, asleep: bool
+) -> None:
+    monkeypatch.setattr(due, "WINDOW", 10)
+    monkeypatch.setattr(due, "VISITS", 9)
     tenants = [uuid4() for _ in range(6)]
     for tenant in tenants:
         await backlog.add_many(tenant, 20, due_at=PAST)
+    await backlog.lull(asleep=asleep)
     pair = [dispatcher(db, caps=Caps(tenant=1000)) for _ in range(2)]
     got: list[UUID] = []
     async with asyncio.timeout(60):
@@ -83,13 +90,17 @@ async def test_caps_hold_over_several_dispatchers(db: Database, backlog) -> None
     assert max(Counter(row.connection_id for row in rows).values()) <= 3
 
 
-async def test_a_full_connection_hides_nothing_in_a_long_backlog(db: Database, backlog, monkeypatch) -> None:
-    monkeypatch.setattr(sql, "WINDOW", 10)
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_a_full_connection_hides_nothing_in_a_long_backlog(
+    db: Database, backlog, monkeypatch, *, asleep: bool
+) -> None:
+    monkeypatch.setattr(due, "WINDOW", 10)
     tenant, full, other = uuid4(), uuid4(), uuid4()
     for number in range(20):
         await backlog.add(tenant, f"full:{number}", connection_id=full, due_at=PAST)
     for number in range(2):
         await backlog.add(tenant, f"other:{number}", connection_id=other)
+    await backlog.lull(asleep=asleep)
     one = dispatcher(db, caps=Caps(tenant=5, connection=3))
     assert len(await leased(one, 10)) == 3
     second = await one.lease(10)
@@ -103,8 +114,9 @@ async def test_a_full_connection_hides_nothing_in_a_long_backlog(db: Database, b
     assert (list(third.handed), third.more) == ([], True)
 
 
-async def test_weights_count_in_a_long_backlog(db: Database, backlog, monkeypatch) -> None:
-    monkeypatch.setattr(sql, "WINDOW", 10)
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_weights_count_in_a_long_backlog(db: Database, backlog, monkeypatch, *, asleep: bool) -> None:
+    monkeypatch.setattr(due, "WINDOW", 10)
     heavy, light = uuid4(), uuid4()
     async with db.system() as session:
         await session.execute(
@@ -113,8 +125,28 @@ async def test_weights_count_in_a_long_backlog(db: Database, backlog, monkeypatc
         )
     for tenant in (heavy, light):
         await backlog.add_many(tenant, 12, due_at=PAST)
+    await backlog.lull(asleep=asleep)
     got = Counter(work.tenant_id for work in await leased(dispatcher(db), 8))
     assert got == {heavy: 6, light: 2}
+
+
+async def test_what_slept_and_what_is_ready_take_turns(db: Database, backlog, monkeypatch) -> None:
+    """Too much of both to see at a glance; who has few waits for nobody's many."""
+    monkeypatch.setattr(due, "WINDOW", 10)
+    monkeypatch.setattr(due, "ROUSED", 15)
+    many, dozing, few, late = (uuid4() for _ in range(4))
+    await backlog.add_many(dozing, 40, due_at=PAST)
+    await backlog.add(few, "k", due_at=PAST)
+    await backlog.lull(asleep=True)
+    await backlog.add_many(many, 40, due_at=PAST)
+    await backlog.add(late, "k")
+    one = dispatcher(db)
+    first = Counter(work.tenant_id for work in await leased(one, 6))
+    assert first[late] == 1
+    served = Counter(first)
+    for _ in range(4):
+        served.update(work.tenant_id for work in await leased(one, 4))
+    assert served == {many: 8, dozing: 8, few: 1, late: 1}  # the cap of a tenant is 8
 
 
 async def test_an_expired_lease_is_handed_out_again_with_the_next_attempt(
@@ -153,50 +185,3 @@ async def test_one_dispatches_at_a_time(db: Database, backlog, tenant: UUID) -> 
         assert await sql.one_at_a_time(session)
         assert await dispatcher(db).lease(5) is None
     assert len(await leased(dispatcher(db), 5)) == 1
-
-
-async def test_the_cost_of_looking_grows_with_due_work_only(db: Database, backlog) -> None:
-    """The plans read indexes: sleeping work of many tenants is never scanned."""
-    async with db.tenant(tenant := uuid4()) as session:
-        await session.execute(
-            text(
-                "INSERT INTO work (tenant_id, id, kind, key, due_at) SELECT :tenant, gen_random_uuid(), "
-                "'note', n::text, now() + interval '1 day' FROM generate_series(1, 20000) n"
-            ),
-            {"tenant": tenant},
-        )
-    await backlog.add(uuid4(), "due")
-    async with db.system() as session:
-        await session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
-        for statement, values in (
-            (sql._DUE, {"kinds": ["note"], "window": 200}),
-            (sql._DUE_TO_SEND, {"window": 200}),
-            (sql._IN_FLIGHT, {"kinds": ["note"]}),
-        ):
-            explain = text("EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text)
-            plan = (await session.execute(explain, values)).scalar_one()
-            assert "Seq Scan" not in str(plan)
-            assert plan[0]["Plan"]["Actual Rows"] <= 1
-
-
-async def test_the_lane_that_sends_looks_at_no_backlog_of_others(db: Database, backlog) -> None:
-    async with db.tenant(tenant := uuid4()) as session:
-        await session.execute(
-            text(
-                "INSERT INTO work (tenant_id, id, kind, key, due_at) SELECT :tenant, gen_random_uuid(), "
-                "'sync', n::text, now() - interval '1 h' FROM generate_series(1, 20000) n"
-            ),
-            {"tenant": tenant},
-        )
-    await backlog.add(uuid4(), "due", kind=sql.SENDING)
-    async with db.system() as session:
-        explain = text("EXPLAIN (ANALYZE, FORMAT JSON) " + sql._DUE_TO_SEND.text)
-        plan = (await session.execute(explain, {"window": 200})).scalar_one()
-    assert _looked_at(plan[0]["Plan"]) == 1, plan
-    assert len(await leased(dispatcher(db, sql.SENDING), 5)) == 1
-
-
-def _looked_at(plan: dict[str, Any]) -> int:
-    """Rows that the scans below gave or threw away."""
-    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-    return max([int(own), *(_looked_at(one) for one in plan.get("Plans", ()))])

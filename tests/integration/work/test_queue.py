@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from trunkline.kernel.db import Database
@@ -258,3 +259,28 @@ async def test_a_hint_that_cannot_be_sent_harms_nothing(db: Database, backlog, t
     await queue.wake()
     assert len(await backlog.rows(tenant)) == 1
     await client.aclose()
+
+
+async def test_what_is_due_when_it_is_asked_for_is_ready_at_once(db: Database, backlog, tenant: UUID) -> None:
+    """And asleep again when its time has moved: so that a tenant at rest has nothing ready."""
+
+    async def ready() -> bool:
+        async with db.tenant(tenant) as session:
+            return bool((await session.execute(text("SELECT ready FROM work"))).scalar_one())
+
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await backlog.add(tenant, "k", due_at=later)
+    assert not await ready()
+    await backlog.add(tenant, "k")
+    assert await ready()
+    await finish(db, await take(db), Done(again_at=later))
+    assert not await ready()
+    await backlog.add(tenant, "k", due_at=later - timedelta(minutes=1))
+    assert not await ready()
+    await backlog.add(tenant, "k")
+    lease = await take(db)
+    await backlog.add(tenant, "k")  # again, while it runs
+    await finish(db, lease, Done(again_at=later))
+    assert await ready()
+    await finish(db, await take(db), Retry("provider_error", later))
+    assert not await ready()

@@ -48,6 +48,7 @@ QUERIES = {
     "platform/trunkline/vault/shredding.py": "removes a tenant from every table, in a role that reaches only it",
     "platform/trunkline/web.py": "SELECT 1, to see whether the database answers",
     "platform/trunkline/work/backlog.py": "the dispatcher's, across tenants: its role sees no content",
+    "platform/trunkline/work/due.py": "what is due, for the dispatcher, in the same way",
     "tenants/trunkline_tenants/sessions.py": "login sessions, which belong to people and not to tenants",
 }
 """Modules besides models.py and repositories that may build queries, each with its reason."""
@@ -107,10 +108,7 @@ UNSCOPED = {
     "platform/trunkline/webhooks/repository.py:_ROUTE": "an account's events may be for several tenants",
     "platform/trunkline/webhooks/repository.py:_VERSIONS": "which versions an app's connections speak; no more",
     "platform/trunkline/webhooks/repository.py:_WAITING": "the sweep's: ids of whoever has something waiting",
-    "platform/trunkline/work/backlog.py:_IN_FLIGHT": "the dispatcher's",
-    "platform/trunkline/work/backlog.py:_DUE": "the dispatcher's",
-    "platform/trunkline/work/backlog.py:_DUE_BY_TENANT": "the dispatcher's",
-    "platform/trunkline/work/backlog.py:_DUE_TO_SEND": "the dispatcher's",
+    "platform/trunkline/work/due.py:_IN_FLIGHT": "the dispatcher's",
     "platform/trunkline/work/backlog.py:_OVERDUE_UNKNOWN": "the dispatcher's",
     "tenants/trunkline_tenants/repository.py:memberships": "the tenants of one person, who signs in",
 }

@@ -82,7 +82,7 @@ BESIDES = {
     "trunkline.webhooks.own_systems.Streams.*": "a protocol, of which RunService is attacked",
     "trunkline.webhooks.sources.Clients.*": "a protocol, of which OAuthClients is behind ConnectionService",
     "trunkline.webhooks.sources.Sources.*": "of a delivery whose signature holds; gives nothing to its sender",
-    "trunkline.work.backlog.due_by_tenant": "the dispatcher's; its role sees no content",
+    "trunkline.work.due.by_tenant": "the dispatcher's; its role sees no content",
     "trunkline_tenants.*": "people, their sessions and the installation's keys; every route is attacked",
 }
 """What takes an id and is not called here, each with its reason."""

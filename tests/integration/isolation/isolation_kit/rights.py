@@ -108,8 +108,9 @@ SYSTEM = {
     "users": "SELECT INSERT UPDATE",
     "work": (
         "DELETE SELECT(again_at) SELECT(args) SELECT(attempt) SELECT(connection_id) SELECT(due_at) SELECT(id)"
-        " SELECT(key) SELECT(kind) SELECT(lease_until) SELECT(leased_by) SELECT(priority) SELECT(tenant_id)"
-        " SELECT(tries) UPDATE(attempt) UPDATE(lease_until) UPDATE(leased_by)"
+        " SELECT(key) SELECT(kind) SELECT(lease_until) SELECT(leased_by) SELECT(priority) SELECT(ready)"
+        " SELECT(tenant_id)"
+        " SELECT(tries) UPDATE(attempt) UPDATE(lease_until) UPDATE(leased_by) UPDATE(ready)"
     ),
 }
 
