@@ -4,7 +4,8 @@
 `*_per_s`: no-op items that wait when the worker begins, ours spread over fifty tenants. Ours and procrastinate's
 are rows of PostgreSQL, arq's and saq's live in Valkey; procrastinate, the slowest by far, is given a tenth of the
 items. `lease_ms_N`: one round of the dispatcher with a slot to
-fill, with fifty items due and N tenants whose work sleeps.
+fill, with a hundred items due of each of fifty tenants, and N tenants at rest, whose two items sleep.
+`lease_due_ms_N`: the same with two items due of each of N tenants, and nobody at rest.
 """  # noqa: A005 - the name of the command; nobody imports it
 
 import asyncio
@@ -12,6 +13,7 @@ import importlib.util
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -42,7 +44,8 @@ FEWER = {"procrastinate": 10}
 """A tenth of the items: its query slows down with the length of its queue, so this is its better side."""
 SAMPLES = 200
 TENANTS = 50
-SLEEPING = (100, 1_000, 10_000)
+SIZES = (100, 1_000, 10_000)
+"""Of tenants, at rest or with work due."""
 DUE = 50
 ROUNDS = 30
 
@@ -84,25 +87,38 @@ async def _start(settings: Settings, worker: Any, say: Say) -> dict[str, float]:
 
 async def _dispatching(settings: Settings, say: Say) -> dict[str, float]:
     figures: dict[str, float] = {}
-    sleeping = 0
     db = Database(settings.database_url, application="bench")
     try:
         await backlog.fill(settings.database_url, [uuid4() for _ in range(DUE)], 100)
-        for number in SLEEPING:
-            more = [uuid4() for _ in range(number - sleeping)]
-            await backlog.fill(settings.database_url, more, 2, due_in=3600)
-            sleeping = number
-            dispatcher = Dispatcher(db, ["bench"], lease_seconds=15, caps=Caps())
-            took = []
-            for _ in range(ROUNDS):
-                began = time.perf_counter()
-                await dispatcher.lease(1)
-                took.append((time.perf_counter() - began) * 1000)
-            figures[f"lease_ms_{number}"] = statistics.median(took)
-            say(f"a round of dispatching with {number:,} tenants asleep: {statistics.median(took):.2f} ms")
+        async for number in _more(settings, due_in=3600):
+            figures[f"lease_ms_{number}"] = took = await _round(db)
+            say(f"a round of dispatching beside {number:,} tenants at rest: {took:.2f} ms")
+        await backlog.clear(settings.database_url)
+        async for number in _more(settings, due_in=0):
+            figures[f"lease_due_ms_{number}"] = took = await _round(db)
+            say(f"a round of dispatching with work due of {number:,} tenants: {took:.2f} ms")
     finally:
         await db.dispose()
     return figures
+
+
+async def _more(settings: Settings, *, due_in: float) -> AsyncIterator[int]:
+    """Tenants with two items each, more and more of them."""
+    there = 0
+    for number in SIZES:
+        await backlog.fill(settings.database_url, [uuid4() for _ in range(number - there)], 2, due_in=due_in)
+        there = number
+        yield number
+
+
+async def _round(db: Database) -> float:
+    dispatcher = Dispatcher(db, ["bench"], lease_seconds=15, caps=Caps())
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await dispatcher.lease(1)
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
 
 
 def _peer(peer: str, servers: EmbeddedServers, items: int, say: Say) -> float | None:

@@ -15,8 +15,8 @@ from trunkline.kernel.settings import Settings
 from trunkline.work.queue import WorkQueue
 
 _FILL = """
-    INSERT INTO work (tenant_id, id, kind, key, due_at)
-    SELECT tenant, gen_random_uuid(), $4, 'item-' || number, now() + make_interval(secs => $3)
+    INSERT INTO work (tenant_id, id, kind, key, due_at, ready)
+    SELECT tenant, gen_random_uuid(), $4, 'item-' || number, now() + make_interval(secs => $3), $3 <= 0
     FROM unnest($1::uuid[]) AS tenant, generate_series(1, $2) AS number
 """
 
@@ -28,6 +28,15 @@ async def fill(
     try:
         await owner.execute(_FILL, list(tenants), each, due_in, kind)
         await owner.execute("ANALYZE work")
+    finally:
+        await owner.close()
+
+
+async def clear(url: str) -> None:
+    owner = await asyncpg.connect(url)
+    try:
+        await owner.execute("DELETE FROM work")
+        await owner.execute("VACUUM ANALYZE work")
     finally:
         await owner.close()
 
