@@ -116,6 +116,17 @@ async def add(
     )
 
 
+async def grow(
+    session: AsyncSession, tenant_id: UUID, review_id: UUID, *, count: int, sample: Sequence[str]
+) -> None:
+    """More of the same came while it is open."""
+    await session.execute(
+        update(Review)
+        .where(Review.tenant_id == tenant_id, Review.id == review_id, Review.state == "open")
+        .values(count=count, sample=list(sample))
+    )
+
+
 async def decide(
     session: AsyncSession,
     tenant_id: UUID,

@@ -21,6 +21,9 @@ SYNC = "sync"
 CHECK = "check"
 """Kind of work: proves that a connection's grant still holds; key is the connection's id."""
 
+HOOKS = "hooks"
+"""Kind of work: what a connection was sent; key is the connection's id."""
+
 PUSHED = 0
 """Schedule of a stream that is never read: a customer's own system sends all there is."""
 

@@ -13,7 +13,7 @@ from trunkline.recipes import repository as recipes
 from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.models import Recipe
 from trunkline.runs import asking, passes, repository
-from trunkline.runs.asking import CHECK, PUSHED, SYNC, sync_key
+from trunkline.runs.asking import CHECK, HOOKS, PUSHED, SYNC, sync_key
 from trunkline.runs.schemas import Trigger
 from trunkline.runs.standing import end_run
 from trunkline.runs.writes import Place
@@ -119,8 +119,14 @@ class Following:
     async def go_on(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str) -> None:
         """Something was decided that the stream's next run carries out: due now if it is read at all."""
         views = await repository.streams(session, tenant_id, connection_id)
-        reads = any(view.stream == stream and view.paused_at is None for view in views)
-        if reads and await asking.state_of(session, tenant_id, connection_id) == "active":
+        found = next((view for view in views if view.stream == stream and view.paused_at is None), None)
+        if found is None or await asking.state_of(session, tenant_id, connection_id) != "active":
+            return
+        if found.schedule_seconds == PUSHED:  # whoever takes in what is sent carries it out
+            await self._work.enqueue(
+                session, tenant_id=tenant_id, kind=HOOKS, key=str(connection_id), connection_id=connection_id
+            )
+        else:
             await asking.ask(session, self._work, tenant_id, connection_id, stream, "review")
 
     async def stop_stream(

@@ -5,6 +5,8 @@ of it at once. While a review is open nothing of its stream is deleted; a later 
 records again supersedes it.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.deliveries.catalogue import ReviewData
 from trunkline.deliveries.outbox import emit
 from trunkline.health.issues import open_issue, resolve_cause
+from trunkline.kernel.ids import new_id
 from trunkline.reviews import repository as reviews
 from trunkline.reviews.schemas import MASS_DELETION
 from trunkline.runs import gone
@@ -64,29 +67,60 @@ async def weigh(session: AsyncSession, place: Place, run_id: UUID, checkpoint: C
         await resolve_cause(session, place.tenant_id, place.connection_id, MASS_DELETION, stream=place.stream)
     if not mass:
         return found.count > 0
+    await _open(session, place, run_id, pass_id, count=found.count, total=total, doubtful=checkpoint.doubtful)
+    return False
+
+
+async def put_aside(
+    session: AsyncSession, place: Place, run_id: UUID, told: Sequence[tuple[str, datetime | None]]
+) -> None:
+    """Deletions of records held that a sender named, and that no pass will weigh: they wait in the stream's
+    open review, or in a new one. The stream's row is locked.
+    """
+    waiting = await reviews.open_of(session, place.tenant_id, place.connection_id, place.stream)
+    review_id = waiting or new_id()
+    await gone.note_gone(session, place, review_id, told)
+    count = (await gone.tally(session, place, review_id)).count
+    if waiting is None:
+        total = await gone.live(session, place)
+        await _open(session, place, run_id, review_id, count=count, total=total, doubtful=False)
+    else:
+        sample = await gone.sample(session, place, review_id, SAMPLE)
+        await reviews.grow(session, place.tenant_id, review_id, count=count, sample=sample)
+
+
+async def _open(
+    session: AsyncSession,
+    place: Place,
+    run_id: UUID,
+    review_id: UUID,
+    *,
+    count: int,
+    total: int,
+    doubtful: bool,
+) -> None:
     await reviews.add(
         session,
         place.tenant_id,
-        pass_id,
+        review_id,
         connection_id=place.connection_id,
         stream=place.stream,
-        count=found.count,
+        count=count,
         total=total,
-        doubtful=checkpoint.doubtful,
-        sample=await gone.sample(session, place, pass_id, SAMPLE),
+        doubtful=doubtful,
+        sample=await gone.sample(session, place, review_id, SAMPLE),
         run_id=run_id,
     )
     data = ReviewData(
-        review_id=pass_id,
+        review_id=review_id,
         connection_id=place.connection_id,
         stream=place.stream,
         kind=MASS_DELETION,
-        count=found.count,
+        count=count,
         total=total,
     )
     emit(session, place.tenant_id, "review.requested", data, subject=place.connection_id)
-    detail = {"records": found.count, "expected": total, "run_id": run_id}
+    detail = {"records": count, "expected": total, "run_id": run_id}
     await open_issue(
         session, place.tenant_id, place.connection_id, MASS_DELETION, stream=place.stream, detail=detail
     )
-    return False

@@ -1,5 +1,6 @@
 """Events of one stream, made into records by the engine's own page transaction, or nothing of them."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, cast
@@ -16,8 +17,9 @@ from trunkline.recipes.mapper import RecipeMapper
 from trunkline.recipes.repository import RecipeInForce
 from trunkline.recipes.results import Failed, Mapped
 from trunkline.recipes.target import TargetModel
+from trunkline.reviews import repository as reviews
 from trunkline.reviews.schemas import MASS_DELETION
-from trunkline.runs import weighing, writes
+from trunkline.runs import standing, weighing, writes
 from trunkline.runs.asking import SYNC
 from trunkline.runs.attempt import fields_of, is_read, with_models_of
 from trunkline.runs.calling import Target
@@ -65,6 +67,8 @@ class Result(msgspec.Struct, kw_only=True):
     made: list[Made]
     weigh: bool
     """So many deletions at once wait for the stream's next pass, which asks a human."""
+    aside: list[tuple[str, datetime | None]]
+    """Where no pass follows: those that wait for a human at once."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +116,8 @@ class Applier:
             await repository.begin_run(session, place, begun.run_id)
             await repository.mark(session, place.tenant_id, begun.run_id, result.made)
             at_end(session, _end_runs, (place.tenant_id, begun.run_id))
+            if result.aside:
+                await weighing.put_aside(session, place, begun.run_id, result.aside)
             if result.weigh:
                 await self._work.enqueue(
                     session,
@@ -122,6 +128,31 @@ class Applier:
                 )
 
         await writer.commit(result.prepared, _checkpoint(begun, lease.now()), also=mark)
+
+    async def carry_out(self, lease: Lease, connection_id: UUID, manifest: Manifest) -> None:
+        """What reviews approved is deleted, of streams of which everything is sent: no run of their own does.
+
+        Raises as `PageWriter.commit`; what was done by then stays done.
+        """
+        for spec in manifest.streams:
+            place = Place(lease.tenant_id, connection_id, spec.name)
+            async with self._db.tenant(place.tenant_id) as session:
+                _, approved = await reviews.standing(session, place.tenant_id, connection_id, spec.name)
+                begun = await self._begin(session, place, manifest) if approved else None
+            if begun is None:
+                continue
+            begun.run_id = new_id()
+            writer = self._writer(begun, lease)
+            for review_id in approved:
+                done = False
+                while not done:
+                    prepared, done = await writer.vanished(review_id)
+                    note = functools.partial(
+                        _carried_out, place, begun.run_id, review_id, len(prepared.gone), done
+                    )
+                    # its mode is the run's: what was approved counts among nothing that was told
+                    checkpoint = msgspec.structs.replace(_checkpoint(begun, lease.now()), mode="incremental")
+                    await writer.commit(prepared, checkpoint, also=note)
 
     async def preview(
         self, tenant_id: UUID, connection_id: UUID, manifest: Manifest, stream: str, told: Sequence[Told]
@@ -244,17 +275,19 @@ class Applier:
                 gone |= {identity: one.at for identity in one.ids if identity not in found}
         page = Page(list(items.values()), None, None, None)
         prepared = await writer.listed([page], asked=asked)
-        standing = {one: at for one, at in gone.items() if one in held and held[one].deleted_at is None}
+        held_live = {one: at for one, at in gone.items() if one in held and held[one].deleted_at is None}
         waiting: set[str] = set()
-        if standing and not begun.pushed:  # there the sender names each, and no pass follows that could weigh
+        aside: list[tuple[str, datetime | None]] = []
+        if held_live:
             async with self._db.tenant(begun.place.tenant_id) as session:
-                if await weighing.withheld(session, begun.place, len(standing)):
-                    waiting, standing = set(standing), {}
-        prepared.gone = list(standing.items())
-        prepared.mapped = [*prepared.mapped, *standing]
-        prepared.counters["deleted"] = len(standing)
-        prepared.live -= len(standing)
-        changed = {record.external_id for record in prepared.records} | set(standing)
+                if await weighing.withheld(session, begun.place, len(held_live)):
+                    aside = list(held_live.items()) if begun.pushed else []
+                    waiting, held_live = set(held_live), {}
+        prepared.gone = list(held_live.items())
+        prepared.mapped = [*prepared.mapped, *held_live]
+        prepared.counters["deleted"] = len(held_live)
+        prepared.live -= len(held_live)
+        changed = {record.external_id for record in prepared.records} | set(held_live)
         stream = begun.place.stream
         made = [_made(one, "superseded", stream) for one in older]
         for one in last.values():
@@ -274,7 +307,7 @@ class Applier:
                 made.append(_made(one, "ignored", stream, MASS_DELETION))
             else:
                 made.append(_made(one, "applied" if changed & set(one.ids) else "unchanged", stream))
-        return Result(prepared=prepared, made=made, weigh=bool(waiting))
+        return Result(prepared=prepared, made=made, weigh=bool(waiting) and not begun.pushed, aside=aside)
 
 
 def _deleting(hooks: Webhooks) -> list[str]:
@@ -288,6 +321,22 @@ def _live(held: HeldForm | None) -> HeldForm | None:
 
 def _made(one: Told, outcome: repository.Outcome, stream: str, cause: str | None = None) -> Made:
     return Made(event=one.event, outcome=outcome, cause=cause, stream=stream, external_ids=one.ids)
+
+
+async def _carried_out(
+    place: Place, run_id: UUID, review_id: UUID, deleted: int, done: bool, session: AsyncSession
+) -> None:
+    await repository.begin_approved(session, place, run_id)
+    await reviews.carried_out(
+        session, tenant_id=place.tenant_id, review_id=review_id, deleted=deleted, done=done
+    )
+    if done:
+        at_end(session, _end_approved, (place.tenant_id, run_id))
+
+
+async def _end_approved(session: AsyncSession, runs: Sequence[tuple[UUID, UUID]]) -> None:
+    for tenant_id, run_id in dict.fromkeys(runs):
+        await standing.end_run(session, tenant_id, run_id, "succeeded", None)
 
 
 def _checkpoint(begun: Begun, moment: datetime) -> Checkpoint:

@@ -122,6 +122,12 @@ _BEGIN_RUN = text("""
     ON CONFLICT (tenant_id, id) DO UPDATE SET state = 'running'
 """)
 
+_BEGIN_APPROVED = text("""
+    INSERT INTO runs (tenant_id, id, connection_id, stream, mode, trigger, state, attempt, started_at)
+    VALUES (:tenant, :run, :connection, :stream, 'incremental', 'review', 'running', 1, now())
+    ON CONFLICT (tenant_id, id) DO NOTHING
+""")
+
 _END_RUN = text("""
     UPDATE runs SET state = 'succeeded', finished_at = now()
     WHERE tenant_id = :tenant AND id = :run AND mode = 'webhook'
@@ -241,6 +247,11 @@ async def recent_run(session: AsyncSession, place: Place) -> UUID | None:
 
 async def begin_run(session: AsyncSession, place: Place, run_id: UUID) -> None:
     await session.execute(_BEGIN_RUN, {**place.params(), "run": run_id})
+
+
+async def begin_approved(session: AsyncSession, place: Place, run_id: UUID) -> None:
+    """A run that carries out what a human approved; it is not counted among what was told."""
+    await session.execute(_BEGIN_APPROVED, {**place.params(), "run": run_id})
 
 
 async def end_run(session: AsyncSession, tenant_id: UUID, run_id: UUID) -> None:

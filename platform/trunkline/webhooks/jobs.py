@@ -24,6 +24,7 @@ from trunkline.runs.trouble import understood
 from trunkline.runs.writes import Place
 from trunkline.sdk.contracts import Contract
 from trunkline.sdk.manifest import Manifest
+from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
@@ -78,6 +79,12 @@ class HookHandler:
 
     async def __call__(self, lease: Lease) -> Outcome:
         connection_id = UUID(lease.key)
+        try:
+            await self._carry_out(lease, connection_id)
+        except (OvertakenError, RecipesChangedError):
+            return HandBack()
+        except (RunStoppedError, NotUsableError):
+            pass  # the look that follows says why
         while not lease.stopping.is_set():
             async with self._db.tenant(lease.tenant_id) as session:
                 row = await repository.connection(session, lease.tenant_id, connection_id)
@@ -104,6 +111,14 @@ class HookHandler:
             except ProviderError as error:
                 return await self._held_up(lease, connection_id, error)
         return HandBack()
+
+    async def _carry_out(self, lease: Lease, connection_id: UUID) -> None:
+        """What reviews approved, of a source that only sends: others have runs for it."""
+        async with self._db.tenant(lease.tenant_id) as session:
+            row = await repository.connection(session, lease.tenant_id, connection_id)
+        if row is None or row.state != "active" or not row.connector.startswith(f"{CUSTOM}@"):
+            return
+        await self._applier.carry_out(lease, connection_id, await self._connectors.find(row.connector))
 
     async def _batch(
         self,

@@ -247,3 +247,61 @@ async def test_two_secrets_count_for_a_while_and_none_once_it_is_disconnected(
     async with shop.db.tenant(shop.tenant_id) as session:
         assert (await services.systems.get(session, shop.tenant_id, shop.id)).url is None
         assert await services.systems.of_tenant(session, shop.tenant_id) == []
+
+
+async def _reviews(shop: Shop) -> list[Any]:
+    return await shop.harbor.owner.fetch(
+        "SELECT id, state, count, deleted, applied_at, sample FROM reviews WHERE tenant_id = $1 ORDER BY opened_at",
+        shop.tenant_id,
+    )
+
+
+async def _decide(shop: Shop, verdict: Any) -> None:
+    (found,) = [one for one in await _reviews(shop) if one["state"] == "open"]
+    async with shop.db.tenant(shop.tenant_id) as session:
+        await shop.services.reviews.decide(
+            session, shop.tenant_id, found["id"], shop.who, verdict, "Looked at it"
+        )
+
+
+async def test_many_deletions_at_once_wait_for_a_human_who_may_let_them_through(shop: Shop) -> None:
+    ids = [str(number) for number in range(60)]
+    for one in ids:
+        await shop.post(shop.customer(one, 1))
+    await shop.read_as()
+    await shop.work()
+    assert await shop.records() == set(ids)
+    for one in ids[:55]:
+        await shop.post(shop.customer(one, 2, "customer.deleted"))
+    await shop.work()
+    assert await shop.records() == set(ids), "nothing is deleted before somebody has decided"
+    await shop.post(shop.customer("55", 2, "customer.deleted"))
+    await shop.post(shop.customer("7", 3))  # it is there again
+    await shop.work()
+    (review,) = await _reviews(shop)
+    assert (review["state"], review["count"], len(review["sample"])) == ("open", 56, 20)
+    assert ("ignored", "mass_deletion") in await shop.states()
+
+    await _decide(shop, "approved")
+    await shop.work()
+    assert await shop.records() == {"7", *ids[56:]}
+    (review,) = await _reviews(shop)
+    assert (review["deleted"], review["applied_at"] is not None) == (55, True)
+    await shop.post(shop.customer("56", 4, "customer.deleted"))
+    await shop.work()
+    assert await shop.records() == {"7", *ids[57:]}, "what was approved makes the next one not many"
+
+
+async def test_many_deletions_that_a_human_turned_down_stay_undone(shop: Shop) -> None:
+    ids = [str(number) for number in range(51)]
+    for one in ids:
+        await shop.post(shop.customer(one, 1))
+    await shop.read_as()
+    await shop.work()
+    for one in ids:
+        await shop.post(shop.customer(one, 2, "customer.deleted"))
+    await shop.work()
+    await _decide(shop, "rejected")
+    await shop.post(shop.customer("3", 3, "customer.deleted"))
+    await shop.work()
+    assert await shop.records() == set(ids) - {"3"}, "one by itself is believed"
