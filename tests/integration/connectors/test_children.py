@@ -98,6 +98,58 @@ def short(manifest: Manifest) -> Manifest:
 
 
 @pytest.fixture
+async def intercom(serve_each, database_url, valkey_url, tmp_path) -> AsyncIterator[Journey]:
+    row, clock = ROWS["intercom"], Ahead()
+    simulator = row.make(now=clock)
+    settings = Settings(
+        public_url=ORIGIN,
+        database_url=database_url,
+        valkey_url=valkey_url,
+        data=tmp_path,
+        sandbox_url=serve_each(simulator),
+    )
+    services = build_services(settings, Connectors([quick(one) for one in manifests()]), application="test")
+    await services.start()
+    made = Journey(row, "intercom", services, simulator, clock)
+    await made.register()
+    await made.connect()
+    yield made
+    await services.close()
+
+
+async def test_answers_in_intercoms_conversations_come_and_go_with_them(intercom):
+    simulator, account = intercom.simulator, intercom.row.account
+
+    def asked() -> int:
+        ids = [one.id for one in live(simulator, account, "conversations")]
+        runs = [run for run in simulator.log.runs() if run.method == "GET"]
+        return sum(run.count for run in runs if run.path.rsplit("/", 1)[-1] in ids)
+
+    await intercom.install([recipe.key for recipe in intercom.manifest.recipes])
+    await intercom.work()
+    await intercom.sync()
+    await intercom.holds()
+    first, second, *_ = live(simulator, account, "conversations")
+    before = asked()
+    parts = [*first.values["parts"], {"by": None, "body": "<p>Thanks</p>", "note": False, "at": 1}]
+    simulator.store.update(account, "conversations", first.id, {"parts": parts})
+    await intercom.sync()
+    await intercom.holds()
+    assert asked() - before in {1, 2}
+    simulator.store.archive(account, "conversations", second.id)
+    await intercom.sync()
+    await intercom.holds()
+    entities = await intercom.rows(
+        "SELECT data FROM entities WHERE tenant_id = :tenant AND stream = 'conversation_parts'"
+        " AND deleted_at IS NULL"
+    )
+    assert {"<p>Thanks</p>"} <= {row.data["body"] for row in entities}
+    assert {row.data["ticket_id"] for row in entities} <= {
+        one.id for one in live(simulator, account, "conversations")
+    }
+
+
+@pytest.fixture
 async def desk(serve_each, database_url, valkey_url, tmp_path) -> AsyncIterator[Desk]:
     row, clock = ROWS["freshdesk"], Ahead()
     simulator = row.make(now=clock)

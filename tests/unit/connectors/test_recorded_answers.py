@@ -147,6 +147,24 @@ def test_intercoms_deleted_conversations():
     assert turn(deletions, seen).next == "2"
 
 
+def test_what_was_said_in_intercoms_conversations():
+    spec = MANIFESTS["intercom"].stream("conversation_parts")
+    assert spec is not None
+    count = 0
+    for path, recorded in intercom(range(200, 201)):
+        body = recorded["body"]
+        if not path.startswith("/conversations/") or "conversation_parts" not in body:
+            continue
+        parts = body["conversation_parts"]["conversation_parts"]
+        page = page_of(spec, spec.list, body, None, Turn(None), parent=body["id"])
+        assert [one.document for one in page.items] == [
+            {**part, "conversation_id": body["id"]} for part in parts
+        ]
+        assert page.total == body["conversation_parts"]["total_count"] == len(parts)
+        count += len(parts)
+    assert count
+
+
 def test_errors_are_told_by_their_own_words():
     known = {
         401: {"grant_revoked", "token_rejected"},

@@ -43,6 +43,7 @@ SINGLE = {
     "contact_1_agent.json": ("freshdesk", "contacts", ""),
     "ticket_1_updated.json": ("freshdesk", "tickets", ""),
     "company_updated.json": ("freshdesk", "companies", ""),
+    "note_1.json": ("freshdesk", "conversations", ""),
 }
 
 pytestmark = pytest.mark.skipif(not FILES, reason="the shared fixtures are not beside this checkout")

@@ -90,6 +90,13 @@ def intercom_truth(simulator: Any, account: str) -> dict[str, Any]:
         }
         for kind in ("contacts", "companies", "conversations", "tickets", "admins")
     }
+    found["conversation_parts"] = {
+        part["id"]: {**part, "conversation_id": item.id}
+        for item in desk.store.walk(account, "conversations")
+        for part in shapes.document("conversations", item, parts=True)["conversation_parts"][
+            "conversation_parts"
+        ]
+    }
     listed = desk.companies(account)
     ids = {simulator.public_id("companies", item.id) for item in listed}
     return {**found, "companies": {own: one for own, one in found["companies"].items() if own in ids}}
