@@ -16,6 +16,7 @@ from trunkline.runs.pages import PageWriter
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.services import build_services
+from trunkline.work.errors import LeaseLostError
 from trunkline_connectors.catalogue import manifests
 
 TICKETS, CHILDREN = "tickets", "conversations"
@@ -331,7 +332,7 @@ async def test_killed_half_way_it_goes_on_where_it_stood(desk, monkeypatch, comm
     async def dying(self, page, checkpoint, **more):
         if checkpoint.walk is not None:
             if not left[0]:
-                raise RuntimeError("killed")
+                raise LeaseLostError  # nothing more of it is written, as of a process that is gone
             left[0] -= 1
         await commit(self, page, checkpoint, **more)
 
@@ -348,7 +349,9 @@ async def test_killed_half_way_it_goes_on_where_it_stood(desk, monkeypatch, comm
     read = {one: count for one, count in desk.asked().items() if at[0] is not None and one <= at[0]}
 
     async with desk.services.db.tenant(desk.tenant) as session:
-        await session.execute(text("UPDATE work SET due_at = now()"))
+        await session.execute(
+            text("UPDATE work SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL")
+        )
     await desk.work()
     await desk.holds()
     assert (await desk.runs())[0][1] == "succeeded"
