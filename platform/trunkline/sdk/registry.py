@@ -127,7 +127,7 @@ class Connectors:
         manifest = self._partners.versions.get(bare, {}).get(version) if version else self._leading.get(bare)
         if manifest is not None:
             return manifest
-        raise NotFoundError(f'There is no connector named "{name[:80]}".', field="connector")
+        raise NotFoundError("There is no connector of that name.", field="connector")
 
     def contract(self, name: str) -> Contract | None:
         """Of the events of a connector that `get` finds by this name; None: they may be as they like."""
@@ -165,7 +165,7 @@ class Connectors:
         """One of those. NotFoundError also for what others may connect."""
         manifest = self._manifests.get(name) or self._partners.of(tenant_id).get(name)
         if manifest is None:
-            raise NotFoundError(f'There is no connector named "{name[:80]}".', field="connector")
+            raise NotFoundError("There is no connector of that name.", field="connector")
         return manifest
 
     def approved(self, tenant_id: UUID, name: str) -> list[Manifest]:

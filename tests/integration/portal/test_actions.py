@@ -32,7 +32,7 @@ async def test_starting_leads_to_the_provider(owner: Any, services: Any) -> None
     assert cookie.startswith("trunkline_flow_")
     assert "HttpOnly" in cookie
     unknown = await owner.flash(await owner.post("/portal/connections/start", connector="nope"))
-    assert "no connector named" in unknown
+    assert "no connector of that name" in unknown
     assert "No connections yet" in (await owner.get("/portal")).text, "a trip that did not return is none"
 
 
