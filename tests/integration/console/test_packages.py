@@ -62,7 +62,7 @@ async def test_from_upload_to_undone_withdrawal(
     )
     async with services.db.tenant(globex) as session:
         await services.access.create(session, globex, product, asked)
-    with pytest.raises(BadInputError, match="There is no connector of that name"):
+    with pytest.raises(BadInputError, match="There is no connector named"):
         async with services.db.tenant(initech) as session:
             await services.access.create(session, initech, product, asked)
     with pytest.raises(NotFoundError):
