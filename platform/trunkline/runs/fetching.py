@@ -152,6 +152,8 @@ class Fetcher:
         try:
             while checkpoint.phase in ASKED_IN:
                 fetched = await self._fetch(checkpoint)
+                if _is_cancelled():
+                    break
                 self._ready.append(fetched)
                 self._bytes += fetched.page.size
                 self._news.set()
@@ -203,6 +205,12 @@ class Fetcher:
     async def _on_wait(self, until: datetime, cause: str) -> None:
         self.waiting = True
         await self._tell(until, cause)
+
+
+def _is_cancelled() -> bool:
+    """Also where a call that ended in the same moment kept the cancellation to itself, as time-outs may."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @asynccontextmanager

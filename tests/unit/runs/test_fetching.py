@@ -160,3 +160,24 @@ async def test_begun_anew_it_forgets_what_it_had() -> None:
     await made.begin(beginning())
     assert (await made.take(1, asyncio.Event()))[0].before.cursor is None
     await made.forget()
+
+
+async def test_a_call_that_keeps_the_cancellation_to_itself_is_the_last():
+    begun = asyncio.Event()
+
+    async def keeps(number):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if number:
+                raise
+
+    provider = Provider([["1"], ["2"], ["3"]], gate=keeps)
+    made = fetcher(provider)
+    await made.begin(beginning())
+    await begun.wait()
+    async with asyncio.timeout(10):
+        await made.forget()
+    assert provider.asked == [0]
+    assert await made.take(1, asyncio.Event()) == []
