@@ -25,8 +25,8 @@ class Stopped:
         evaluator = some.rig.mapper._evaluator
         evaluate = evaluator.evaluate
 
-        async def stopped(program: Any, records: Any) -> Any:
-            found = await evaluate(program, records)
+        async def stopped(program: Any, records: Any, *of: Any) -> Any:
+            found = await evaluate(program, records, *of)
             return [
                 MappedRecord(error="the expression took longer than 500 ms", passing=True)
                 if record["id"] in self.ids
