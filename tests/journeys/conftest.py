@@ -57,8 +57,6 @@ AXE_RUN = """() => axe.run(document, {
     iframes: false, resultTypes: ["violations"],
     runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 })"""
-AXE_ATTEMPTS = 4
-"""Documents that one look may be overtaken by."""
 
 OpenPage = Callable[..., Awaitable[Page]]
 Check = Callable[[Page], Awaitable[None]]
@@ -180,7 +178,8 @@ def axe(axe_source: str) -> Check:
 
     async def look(frame: Frame) -> dict[str, Any]:
         """What axe-core says of a frame's document; of the next one where a click is still bringing it."""
-        for attempt in range(AXE_ATTEMPTS):
+        deadline = time.monotonic() + PATIENCE
+        while True:
             await frame.wait_for_load_state()
             document: JSHandle | None = None
             try:
@@ -189,9 +188,9 @@ def axe(axe_source: str) -> Check:
                 await frame.evaluate(axe_source + "; undefined")
                 return dict(await frame.evaluate(AXE_RUN))
             except PlaywrightError:
-                if attempt == AXE_ATTEMPTS - 1 or (document and await _is_shown(frame, document)):
+                if time.monotonic() > deadline or (document and await _is_shown(frame, document)):
                     raise
-        raise AssertionError("not reached")
+            await asyncio.sleep(0.1)
 
     async def ask(page: Page) -> None:
         report: list[str] = []
