@@ -194,6 +194,14 @@ async def test_another_stream_brings_its_model(owner, connection_id: UUID) -> No
     assert controls(following.text)["m.amount.source"] == "amount"
 
 
+async def test_a_preview_that_comes_late_undoes_no_choice_of_a_model(owner, connection_id: UUID) -> None:
+    new = f"/portal/connections/{connection_id}/recipes/new"
+    form = controls((await owner.get(f"{new}?step=source")).text)
+    shown = await owner.post(new, form, **{"hx-request": "true", "hx-target": "preview"})
+    assert "Before" in shown.text
+    assert "model-choice" not in shown.text
+
+
 @pytest.fixture
 def _no_faults(sandbox):
     yield

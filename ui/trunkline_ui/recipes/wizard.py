@@ -41,6 +41,8 @@ class Sheet(msgspec.Struct, kw_only=True):
     trial: Trial | None = None
     problem: str = ""
     """Why it could not be saved, beyond the errors of fields."""
+    seen_stream: str = ""
+    """What was chosen to be read when the choice of models was last shown."""
 
     @property
     def definition(self) -> RecipeDefinition:

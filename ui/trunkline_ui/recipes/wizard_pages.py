@@ -251,6 +251,7 @@ class RecipeWizard(Controller):
         if step not in steps_of(editing=wizard.editing):
             raise BadInputError("There is no such step here. Open the page again.", field="step")
         sheet = await wizard.press(draft, {**given, "go": step})
+        sheet.seen_stream = given.get("seen_stream", "")
         return sheet if sheet.errors else await wizard.tried(sheet)
 
     def _show(
