@@ -1,7 +1,8 @@
 """The web process's frame around the intake, in a process of its own, until SIGTERM. A script.
 
-Arguments: `batched` (as shipped), `single` (one INSERT and commit a request) or `none` (the answer follows the
-signature check: no database, no sealing, no routing). Prints its address, then how many commits it made.
+Arguments: `woken` (as shipped: whatever is kept is asked for), `batched` (without that), `single` (one INSERT and
+commit a request) or `none` (the answer follows the signature check: no database, no sealing, no routing). Prints
+its address.
 """
 
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from redis.asyncio import Redis
 
 from trunkline.cli.serving import bind, serve
 from trunkline.connections.clients import OAuthClients
@@ -25,6 +27,8 @@ from trunkline.webhooks.group_commit import GroupCommit
 from trunkline.webhooks.intake import PREFIX, Answer, Intake
 from trunkline.webhooks.repository import Row
 from trunkline.webhooks.sources import Sources
+from trunkline.webhooks.waker import Waker
+from trunkline.work.queue import WorkQueue
 from trunkline_connectors.catalogue import manifests
 
 
@@ -64,7 +68,9 @@ def main(mode: str) -> None:
     vault, connectors = Vault(key_provider(settings)), Connectors(manifests())
     sources = Sources(db, vault, connectors, OAuthClients(db, vault))
     kind = Unkept if mode == "none" else Intake
-    intake = kind(db, sources, Asleep(), origin=settings.origin)  # type: ignore[arg-type]
+    valkey = Redis.from_url(settings.valkey_url)
+    waker: Any = Waker(db, WorkQueue(valkey)) if mode == "woken" else Asleep()
+    intake = kind(db, sources, waker, origin=settings.origin)
     if mode == "single":
         intake._commit = Single(db)
 
@@ -73,6 +79,7 @@ def main(mode: str) -> None:
         await intake.start()
         yield
         await intake.close()
+        await valkey.aclose()
         await db.dispose()
 
     app = create_app(

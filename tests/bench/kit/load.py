@@ -1,9 +1,11 @@
 """Requests over so many connections, each its next when the last is answered; raw sockets, bytes made before.
-One connection alone rests for a twentieth of a second in between.
+One connection alone rests for a twentieth of a second in between. With a rate all of them together keep to it,
+or fall behind it where answers take longer than a connection's share.
 
 A script of its own, so that what drives does not share the driven process's core. Arguments: host, port, path,
-origin, secret, account, connections, seconds, first number. Lines: `ready`; then on any line from standard
-input it begins, and prints JSON: answered, refused, seconds, latencies' p50, p99 and worst in ms.
+origin, secret, account, connections, seconds, first number, and maybe requests a second (0: as many as can be).
+Lines: `ready`; then on any line from standard input it begins, and prints JSON: answered, refused, seconds,
+latencies' p50, p99 and worst in ms.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ def requests(path: str, origin: str, secret: str, account: str, first: int, numb
         body = (
             f'[{{"eventId":{eventid},"subscriptionId":7,"portalId":{account},"appId":4812,"occurredAt":'
             f'{int(moment * 1000)},"subscriptionType":"contact.propertyChange","attemptNumber":0,"objectId":'
-            f'{eventid % 5000},"changeSource":"CRM_UI","propertyName":"jobtitle","propertyValue":"'
+            f'{100_000_000_000 + eventid % 5000},"changeSource":"CRM_UI","propertyName":"jobtitle","propertyValue":"'
             f'{"x" * 300}"}}]'
         ).encode()
         signed = scheme.sign(key, method="POST", url=origin + path, body=body, at=moment)
@@ -65,19 +67,21 @@ class Caller(asyncio.Protocol):
         self.load.answered(self.got[9:12], time.perf_counter() - self.began)
         self.got = b""
         if self.load.pause:
-            asyncio.get_running_loop().call_later(self.load.pause, self.next)
+            rest = self.load.pause - (time.perf_counter() - self.began if self.load.paced else 0)
+            asyncio.get_running_loop().call_later(max(0.0, rest), self.next)
         else:
             self.next()
 
 
 class Load:
-    def __init__(self, wires: list[bytes], connections: int, seconds: float) -> None:
+    def __init__(self, wires: list[bytes], connections: int, seconds: float, rate: float) -> None:
         self.wires = iter(wires)
         self.left = connections
         self.until = time.perf_counter() + seconds
         self.took: list[float] = []
         self.refused = 0
-        self.pause = 0.05 if connections == 1 else 0.0
+        self.paced = rate > 0
+        self.pause = connections / rate if self.paced else 0.05 if connections == 1 else 0.0
         self.done = asyncio.Event()
 
     def take(self) -> bytes | None:
@@ -89,7 +93,8 @@ class Load:
 
 
 async def main() -> None:
-    host, port, path, origin, secret, account, connections, seconds, first = sys.argv[1:]
+    host, port, path, origin, secret, account, connections, seconds, first, *more = sys.argv[1:]
+    rate = float(more[0]) if more else 0.0
     wires = requests(
         path,
         origin,
@@ -102,15 +107,15 @@ async def main() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    load = Load(wires, int(connections), float(seconds))
+    load = Load(wires, int(connections), float(seconds), rate)
     callers = [
         (await loop.create_connection(lambda: Caller(load), host, int(port)))[1]
         for _ in range(int(connections))
     ]
     began = time.perf_counter()
     load.until = began + float(seconds)
-    for caller in callers:
-        caller.next()
+    for number, caller in enumerate(callers):
+        loop.call_later(number * load.pause / len(callers) if load.paced else 0, caller.next)
     await load.done.wait()
     took = sorted(load.took)
     answer = {

@@ -67,18 +67,22 @@ class Installation:
                 return text
         raise AssertionError(f"it ended without saying {words!r}:\n{text}")
 
-    def leftovers(self) -> list[str]:
-        """Living processes that name this data folder in their arguments or environment."""
-        found = []
+    def processes(self) -> Iterator[tuple[int, bytes]]:
+        """Living processes that name this data folder in their arguments or environment: pid and command line."""
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit() and int(folder.name) != os.getpid():
                 try:
-                    words = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-                except OSError:
+                    command, environment = (
+                        (folder / "cmdline").read_bytes(),
+                        (folder / "environ").read_bytes(),
+                    )
+                except OSError:  # it has ended, or is somebody else's
                     continue
-                if os.fsencode(self.data) in words:
-                    found.append((folder / "cmdline").read_bytes().decode().replace("\0", " "))
-        return found
+                if os.fsencode(self.data) in command + environment:
+                    yield int(folder.name), command
+
+    def leftovers(self) -> list[str]:
+        return [command.decode().replace("\0", " ") for _, command in self.processes()]
 
 
 @pytest.fixture
@@ -144,13 +148,8 @@ def test_a_killed_supervisor_takes_everything_with_it_and_the_data_stays(install
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_child_that_dies_is_started_again_and_said_so(installation: Installation) -> None:
     process, _ = installation.up()
-    pids = [
-        int(folder.name)
-        for folder in Path("/proc").iterdir()
-        if folder.name.isdigit()
-        and (folder / "cmdline").read_bytes().endswith(os.fsencode(f"{SCRIPT}\0worker\0"))
-        and os.fsencode(installation.data) in (folder / "environ").read_bytes()
-    ]
+    worker = os.fsencode(f"{SCRIPT}\0worker\0")
+    pids = [pid for pid, command in installation.processes() if command.endswith(worker)]
     assert len(pids) == 1
     os.kill(pids[0], signal.SIGKILL)
     text = installation.read_until(process, "worker ended")
