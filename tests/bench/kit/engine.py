@@ -33,6 +33,8 @@ PROPERTIES = (
     "email", "firstname", "lastname", "phone", "jobtitle", "company",
     "city", "country", "website", "lifecyclestage", "createdate", "lastmodifieddate",
 )  # fmt: skip
+SECRET = "secret"
+"""Of the operator's app."""
 UNLIMITED = 1_000_000
 """Requests a second: beyond what any worker makes."""
 RECIPE = RecipeDefinition(
@@ -90,19 +92,19 @@ class Tenants:
         await self._own.close()
         await self._services.close()
 
-    async def add(self, *, recipe: bool = True) -> tuple[UUID, UUID]:
+    async def add(self, *, recipe: bool = True, account: str = "1") -> tuple[UUID, UUID]:
         """A tenant and its connection, with a run due if it has a recipe."""
         here, tenant_id, connection_id = self._services, uuid4(), uuid4()
         async with here.db.tenant(OPERATOR) as session:
             await here.connections.register_oauth_client(
-                session, OPERATOR, "hubspot", client_id="client", secret="secret"
+                session, OPERATOR, "hubspot", client_id="client", secret=SECRET
             )
             client = (await session.execute(text("SELECT id FROM oauth_clients"))).scalar_one()
         async with here.db.tenant(tenant_id) as session:
             session.add(
                 Connection(
                     tenant_id=tenant_id, id=connection_id, connector="hubspot", name="HubSpot", state="active",
-                    account_id="1", oauth_client_tenant=OPERATOR, oauth_client_id=client, scopes=[], via="portal",
+                    account_id=account, oauth_client_tenant=OPERATOR, oauth_client_id=client, scopes=[], via="portal",
                     created_by="bench",
                 )
             )  # fmt: skip
