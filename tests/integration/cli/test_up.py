@@ -67,7 +67,7 @@ class Installation:
                 return text
         raise AssertionError(f"it ended without saying {words!r}:\n{text}")
 
-    def processes(self) -> Iterator[tuple[int, bytes]]:
+    def living(self) -> Iterator[tuple[int, bytes]]:
         """Living processes that name this data folder in their arguments or environment: pid and command line."""
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit() and int(folder.name) != os.getpid():
@@ -82,7 +82,7 @@ class Installation:
                     yield int(folder.name), command
 
     def leftovers(self) -> list[str]:
-        return [command.decode().replace("\0", " ") for _, command in self.processes()]
+        return [command.decode().replace("\0", " ") for _, command in self.living()]
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_killed_supervisor_takes_everything_with_it_and_the_data_stays(install
 def test_a_child_that_dies_is_started_again_and_said_so(installation: Installation) -> None:
     process, _ = installation.up()
     worker = os.fsencode(f"{SCRIPT}\0worker\0")
-    pids = [pid for pid, command in installation.processes() if command.endswith(worker)]
+    pids = [pid for pid, command in installation.living() if command.endswith(worker)]
     assert len(pids) == 1
     os.kill(pids[0], signal.SIGKILL)
     text = installation.read_until(process, "worker ended")
