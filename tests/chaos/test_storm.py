@@ -13,7 +13,7 @@ def test_fifty_faults_lose_double_and_cross_nothing() -> None:
     command = [sys.executable, "-m", "trunkline.main", "chaos", "--json", "--shrink", "0"]
     options = ["--seed", "4289", "--faults", "50", "--pace", "0.45", "--lease", "3"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=570)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stderr[-40_000:]
     figures = msgspec.json.decode(done.stdout.splitlines()[-1])["figures"]
     assert figures["faults"] == 50
     assert (figures["lost"], figures["doubled"], figures["crossed"]) == (0, 0, 0)
