@@ -5,8 +5,8 @@ What is there already sleeps, as far as this knows; the dispatcher finds what of
 
 from alembic import op
 
-revision = "0019"
-down_revision = "0021"
+revision = "0020"
+down_revision = "0019"
 
 STATEMENTS = (
     "ALTER TABLE work ADD COLUMN ready BOOLEAN DEFAULT false NOT NULL",
