@@ -16,7 +16,6 @@ from trunkline.runs.documents import Item, Page
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.fetching import CODES, NONE_LEFT
 from trunkline.runs.moments import parse_moment
-from trunkline.runs.provider import is_gone
 from trunkline.runs.walking import names_all, next_of
 from trunkline.sdk.manifest import Deletions, Manifest, Read, StreamSpec, point
 
@@ -126,18 +125,13 @@ class Copy:
         return walk.parent or min((one for one in everybody if one > (walk.passed or "")), default=None)
 
     async def _page(self, read: Read, checkpoint: Checkpoint) -> Page:
-        values, parent = checkpoint.values(self.spec), None
+        values = checkpoint.values(self.spec)
         if self.spec.parent is not None:
             parent = self._next_parent(checkpoint)
             if parent is None:
                 return NONE_LEFT
             values[self.spec.parent.field] = parent
-        try:
-            return await self._connected.provider.page(self._connected.target, self.spec, read, values)
-        except ProviderError as error:
-            if parent is None or not is_gone(error):
-                raise
-            return Page([], None, None, None, parent=parent, missing=True)
+        return await self._connected.provider.page(self._connected.target, self.spec, read, values)
 
     def _apply(self, checkpoint: Checkpoint, read: Read, page: Page) -> None:
         if isinstance(read, Deletions):

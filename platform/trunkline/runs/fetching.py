@@ -13,7 +13,7 @@ from trunkline.resilience.failures import failure
 from trunkline.runs.checkpoint import Checkpoint, EmptyEndError, LostCursorError, reader
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.parents import Parents
-from trunkline.runs.provider import OnWait, Page, ProviderClient, Target, is_gone
+from trunkline.runs.provider import OnWait, Page, ProviderClient, Target
 from trunkline.runs.walking import ParentsMissingError, next_of
 from trunkline.sdk.manifest import StreamSpec
 
@@ -180,7 +180,7 @@ class Fetcher:
         return Fetched(page, asked, checkpoint, after, ids)
 
     async def _page(self, checkpoint: Checkpoint, values: dict[str, Any]) -> Page:
-        of, parent = self._spec.parent, None
+        of = self._spec.parent
         if of is not None and self._parents is not None:
             begun = None if checkpoint.walk is None else checkpoint.walk.parent
             parent = begun or await self._parents.after(checkpoint)
@@ -188,12 +188,7 @@ class Fetcher:
                 return NONE_LEFT
             values[of.field] = parent
         read = reader(checkpoint, self._spec)
-        try:
-            return await self._provider.page(self._target, self._spec, read, values, on_wait=self._on_wait)
-        except ProviderError as error:
-            if parent is None or not is_gone(error):
-                raise
-            return Page([], None, None, None, parent=parent, missing=True)
+        return await self._provider.page(self._target, self._spec, read, values, on_wait=self._on_wait)
 
     def _after(self, checkpoint: Checkpoint, page: Page) -> Checkpoint:
         try:

@@ -100,16 +100,19 @@ class ProviderClient:
 
         `values`: `cursor`, `properties`, `page_size` and the times to read from, see `Checkpoint.values`;
         `floor_ms`: what was modified before is passed over; of a stream that is read for each record of
-        another, that one's id under its name.
+        another, that one's id under its name: the page is `missing` where the provider does not have it.
         `interactive`: somebody waits for it, so that it may use what background work leaves of the budgets.
         """
         cursor = values.get("cursor")
+        parent = None if spec.parent is None else values.get(spec.parent.field)
         try:
             call = _page_call(read, values, cursor, interactive=interactive)
             answer = await self.calls.answer(target, call, on_wait=on_wait)
         except ProviderError as error:
             if error.detail.get("status") == GONE and cursor is not None:
                 raise ProviderError(failure("cursor_expired"), detail=error.detail) from error
+            if parent is not None and _is_gone(error):
+                return Page([], None, None, None, parent=parent, missing=True)
             raise
         except ValueError as error:  # a cursor that is no number
             raise ProviderError(failure("malformed_answer")) from error
@@ -136,7 +139,7 @@ class ProviderClient:
                 turn(read, seen),
                 floor=None if floor is None else from_milliseconds(floor),
                 size=len(response.content),
-                parent=None if spec.parent is None else values.get(spec.parent.field),
+                parent=parent,
             )
         except (MalformedPageError, NoPageError) as error:
             raise _malformed(target, response, body) from error
@@ -166,11 +169,7 @@ class ProviderClient:
             if len(found) >= limit:
                 break
             asked = {**values, spec.parent.field: parent.external_id}
-            try:
-                found += (await self.page(target, spec, spec.list, asked, interactive=True)).items
-            except ProviderError as error:
-                if not is_gone(error):
-                    raise
+            found += (await self.page(target, spec, spec.list, asked, interactive=True)).items
         return found[:limit]
 
     async def discover(self, tenant_id: UUID, connection_id: UUID, stream: str) -> list[Field]:
@@ -224,7 +223,7 @@ class ProviderClient:
             raise _malformed(target, response, None) from error
 
 
-def is_gone(error: ProviderError) -> bool:
+def _is_gone(error: ProviderError) -> bool:
     """Whether the provider does not have what a page's path names."""
     return error.failure.code == "not_found" and error.detail.get("status") in {404, GONE}
 
