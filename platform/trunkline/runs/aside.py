@@ -103,8 +103,8 @@ class AsideHandler:
             recipes=run.recipes,
             move=passes.move_backfill if self._kind == passes.BACKFILL else passes.move_remap,
             work=self._work,
-            values=run.spec.values,
-            **run.family,
+            spec=run.spec,
+            children=run.children,
         )
         if self._kind != passes.BACKFILL:
             writer.caution = caution(run.known_fields or {}, run.drift, [recipe for recipe, _ in run.recipes])

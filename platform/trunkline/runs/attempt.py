@@ -49,13 +49,9 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Reviews whose plan is to be carried out first."""
 
     @property
-    def family(self) -> dict[str, Any]:
-        """For the writer of its pages."""
-        parent = self.spec.parent
-        return {
-            "parent": "" if parent is None else parent.stream,
-            "children": self.manifest.children(self.spec.name),
-        }
+    def children(self) -> tuple[str, ...]:
+        """Streams that are read for each record of this one."""
+        return self.manifest.children(self.spec.name)
 
     @property
     def used(self) -> set[str]:

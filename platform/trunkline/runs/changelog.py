@@ -68,7 +68,7 @@ _CHANGED = f"""
         RETURNING 'deleted' AS operation, new.*
     ), written AS (
         SELECT * FROM put UNION ALL SELECT * FROM gone
-    )"""  # noqa: S608
+    )"""  # noqa: S608 - of the constants above
 
 _POSITIONS = """
         INSERT INTO change_heads AS h (tenant_id, position)
@@ -95,7 +95,7 @@ def _logged(written: str, positions: str = _POSITIONS) -> TextClause:
            ARRAY(SELECT r.kind FROM readers r WHERE r.tenant_id = :tenant AND r.kind <> 'feed') AS readers,
            EXISTS (SELECT FROM readers r
                    WHERE r.tenant_id = :tenant AND r.kind <> 'feed' AND r.gather_seconds = 0) AS at_once
-""")  # noqa: S608
+""")  # noqa: S608 - of the constants above
 
 
 _ADD = _logged(_ADDED)
@@ -129,11 +129,12 @@ async def put(
         "fingerprints": b"".join([write.fingerprint for write in made]),
         "revisions": [write.revision for write in made],
     }
-    if not new or gone:
+    statement = _ADD if new and not gone else _CHANGE
+    if statement is _CHANGE:
         values["gone_recipes"] = [write.recipe_id for write in gone]
         values["gone_externals"] = [write.external_id for write in gone]
         values["gone_revisions"] = [write.revision for write in gone]
-    row = (await session.execute(_CHANGE if not new or gone else _ADD, values)).one()
+    row = (await session.execute(statement, values)).one()
     if row.placed != len(writes):
         raise RuntimeError("an entity of this page is missing, so that the change log would lack its entry")
     missing = [(kind, gather) for kind, gather in PERMANENT if kind not in row.readers]

@@ -32,7 +32,7 @@ from trunkline.runs.planning import Outcome, keeping, plan
 from trunkline.runs.prepared import Prepared
 from trunkline.runs.service import document_context
 from trunkline.runs.writes import Place, RecordWrite, SealedRecord
-from trunkline.sdk.manifest import Deletions, point
+from trunkline.sdk.manifest import Deletions, StreamSpec, point
 from trunkline.vault.box import Box
 from trunkline.vault.service import Vault
 from trunkline.work.lease import Lease
@@ -79,16 +79,12 @@ class PageWriter:
         run_id: UUID,
         recipes: Sequence[tuple[RecipeInForce, TargetModel]],
         move: Move,
-        work: WorkQueue | None = None,
-        values: str = "",
-        parent: str = "",
+        spec: StreamSpec,
         children: Sequence[str] = (),
+        work: WorkQueue | None = None,
     ) -> None:
-        """`parent`: the stream for each record of which this one is read. `children`: streams that are read
-        for each record of this one.
-        `move` takes the lock by which those who write a stream take turns. `work`: for hints to readers,
-        which start a little later without. `values`: pointer to the object that holds a record's fields
-        (`StreamSpec.values`).
+        """`move` takes the lock by which those who write a stream take turns. `children`: streams that are
+        read for each record of this one. `work`: for hints to readers, which start a little later without.
         """
         self._move = move
         self._db = db
@@ -99,8 +95,7 @@ class PageWriter:
         self._place = place
         self._run_id = run_id
         self._recipes = recipes
-        self._values = values
-        self._parent = parent
+        self._spec = spec
         self._children = children
         self._careful = False
         """What is written is not taken for new any more."""
@@ -304,6 +299,12 @@ class PageWriter:
 
     # -- inside -----------------------------------------------------------------------------
 
+    @property
+    def _parent(self) -> str:
+        """The stream for each record of which this one is read."""
+        assert self._spec.parent is not None
+        return self._spec.parent.stream
+
     @contextlib.contextmanager
     def _overtaken_if_held(self, *, new: bool) -> Iterator[None]:
         """What was never held when the page was compared, and is now, was written by somebody else."""
@@ -354,7 +355,7 @@ class PageWriter:
             return
         for start in range(0, len(documents), MAP_BATCH):
             ids = made.mapped[start : start + MAP_BATCH]
-            given = [laid_out(one, self._values) for _, one in documents[start : start + MAP_BATCH]]
+            given = [laid_out(one, self._spec.values) for _, one in documents[start : start + MAP_BATCH]]
             for recipe, model in self._recipes:
                 results = await self._mapper.map(recipe.definition, model, given)
                 results = self.caution.judged(recipe, given, results)

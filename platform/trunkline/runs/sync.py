@@ -84,8 +84,8 @@ class SyncHandler:
                 recipes=begun.recipes,
                 move=writes.move,
                 work=self._work,
-                values=begun.spec.values,
-                **begun.family,
+                spec=begun.spec,
+                children=begun.children,
             )
             target = Target(place.tenant_id, place.connection_id, begun.manifest)
             if not await carry_out(lease, begun, writer):

@@ -205,8 +205,7 @@ class Applier:
             recipes=begun.recipes,
             move=repository.move,
             work=self._work,
-            values=begun.spec.values,
-            parent=begun.spec.parent.stream if begun.spec.parent else "",
+            spec=begun.spec,
             children=begun.children,
         )
         writer.caution = caution(begun.known, begun.drift, [recipe for recipe, _ in begun.recipes])

@@ -85,6 +85,7 @@ class Writer:
             run_id=self.run_id,
             recipes=[(recipe, nothing)],
             move=writes.move,
+            spec=nothing,
         )
 
     async def write(self, made: Sequence[str], gone: Sequence[str], mark: int) -> None:

@@ -23,6 +23,8 @@ from trunkline.runs.service import document_context
 from trunkline.runs.writes import Place
 from trunkline_connectors.catalogue import manifests
 
+CONTACTS = next(one for one in manifests() if one.name == "hubspot").stream("contacts")
+
 
 def changed(rig: Any, **expressions: str) -> RecipeDefinition:
     """The suggested recipe with some targets made otherwise."""
@@ -314,6 +316,7 @@ async def test_what_comes_late_is_mapped_by_the_form_that_is_just_being_written(
         run_id=uuid4(),
         recipes=[(recipe, built_in_models()[recipe.model]) for recipe in in_force],
         move=nothing,
+        spec=CONTACTS,
     )
     async with rig.db.tenant(small.tenant_id) as session:
         await passes.lock_stream(session, place)
