@@ -78,21 +78,19 @@ class HookHandler:
         self._work = work
 
     async def __call__(self, lease: Lease) -> Outcome:
-        connection_id = UUID(lease.key)
-        try:
-            await self._carry_out(lease, connection_id)
-        except (OvertakenError, RecipesChangedError):
-            return HandBack()
-        except (RunStoppedError, NotUsableError):
-            pass  # the look that follows says why
+        connection_id, carried_out = UUID(lease.key), False
         while not lease.stopping.is_set():
             async with self._db.tenant(lease.tenant_id) as session:
                 row = await repository.connection(session, lease.tenant_id, connection_id)
                 usable = row is not None and row.state == "active"
+                # what reviews approved, of a source that only sends: others have runs for it
+                first = usable and not carried_out and row.connector.startswith(f"{CUSTOM}@")
                 batch = (
-                    await repository.take(session, lease.tenant_id, connection_id, BATCH) if usable else []
+                    await repository.take(session, lease.tenant_id, connection_id, BATCH)
+                    if usable and not first
+                    else []
                 )
-                if not batch:
+                if not batch and not first:
                     at = (
                         await repository.next_due(session, lease.tenant_id, connection_id) if usable else None
                     )
@@ -103,7 +101,11 @@ class HookHandler:
             manifest = await self._connectors.find(row.connector)
             contract = await self._connectors.find_contract(row.connector)
             try:
-                await self._batch(lease, connection_id, manifest, contract, batch)
+                if first:
+                    carried_out = True
+                    await self._applier.carry_out(lease, connection_id, manifest)
+                else:
+                    await self._batch(lease, connection_id, manifest, contract, batch)
             except (RunStoppedError, NotUsableError):
                 continue  # the next look says why
             except (OvertakenError, RecipesChangedError):
@@ -111,14 +113,6 @@ class HookHandler:
             except ProviderError as error:
                 return await self._held_up(lease, connection_id, error)
         return HandBack()
-
-    async def _carry_out(self, lease: Lease, connection_id: UUID) -> None:
-        """What reviews approved, of a source that only sends: others have runs for it."""
-        async with self._db.tenant(lease.tenant_id) as session:
-            row = await repository.connection(session, lease.tenant_id, connection_id)
-        if row is None or row.state != "active" or not row.connector.startswith(f"{CUSTOM}@"):
-            return
-        await self._applier.carry_out(lease, connection_id, await self._connectors.find(row.connector))
 
     async def _batch(
         self,
