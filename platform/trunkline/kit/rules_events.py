@@ -17,6 +17,7 @@ from trunkline.sdk.simulator_store import LedgerEntry
 from trunkline.sdk.webhooks import Webhooks
 from trunkline.webhooks.registering import ending_of
 from trunkline.webhooks.registrar import Registrar
+from trunkline.webhooks.service import as_signed_with
 from trunkline.webhooks.signatures import Delivery, Scheme, Verdict
 
 SECRET: Final = "whsec_kit-secret-of-thirty-two-bytes"  # noqa: S105 - signs in this process only
@@ -178,10 +179,7 @@ def _delivered(
 
 
 def _ours(hooks: Webhooks) -> str | None:
-    """As `webhooks.service` makes one."""
-    if hooks.keyed_by != "us":
-        return None
-    return f"trunkline:{SECRET}" if resolve(hooks.signatures[0]).header.lower() == "authorization" else SECRET
+    return as_signed_with(hooks, SECRET) if hooks.keyed_by == "us" else None
 
 
 def _made(hooks: Webhooks) -> str:

@@ -21,6 +21,7 @@ from trunkline.kernel.settings import Settings
 from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.signatures import resolve
+from trunkline.sdk.webhooks import Webhooks
 from trunkline.vault.box import Box
 from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
@@ -122,9 +123,7 @@ class EndpointService:
         hooks = hooks_of(self._connectors, connector)
         if hooks is None or hooks.keyed_by != "us":
             return None
-        secret = secrets.token_urlsafe(24)
-        basic = resolve(hooks.signatures[0]).header.lower() == "authorization"
-        return f"trunkline:{secret}" if basic else secret
+        return as_signed_with(hooks, secrets.token_urlsafe(24))
 
     async def address(self, session: AsyncSession, endpoint: HookEndpoint) -> str:
         return self._url(await self._vault.box(session, endpoint.tenant_id), endpoint)
@@ -346,6 +345,12 @@ class EndpointService:
             checked_at=endpoint.checked_at,
             created_at=endpoint.created_at,
         )
+
+
+def as_signed_with(hooks: Webhooks, secret: str) -> str:
+    """A secret of ours as the provider takes it: of basic authentication, the user and the password."""
+    basic = resolve(hooks.signatures[0]).header.lower() == "authorization"
+    return f"trunkline:{secret}" if basic else secret
 
 
 def standard_secret() -> str:
