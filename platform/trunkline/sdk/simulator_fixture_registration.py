@@ -6,7 +6,7 @@ import base64
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from litestar import Response
@@ -14,6 +14,7 @@ from litestar import Response
 from trunkline.sdk.registration import Registered, Registration, RegistrationCall
 from trunkline.sdk.signatures import resolve
 from trunkline.sdk.simulator_fixture_forms import pattern, put, recognised
+from trunkline.sdk.simulator_fixture_played import Played
 from trunkline.sdk.simulator_gate import AnyRequest
 from trunkline.sdk.simulator_hooks import Webhook, WebhookBook
 from trunkline.sdk.streams import Flag
@@ -22,13 +23,6 @@ from trunkline.sdk.webhooks import Webhooks
 
 PAGE: Final = 2
 """Webhooks of a page, where the list has pages: so few that going on is tried too."""
-
-
-class Played(Protocol):
-    """Of `simulator_fixtures.FixtureSimulator`."""
-
-    def filled(self, path: str) -> str: ...
-    def refused(self, status: int, message: str) -> Exception: ...
 
 
 class FixtureRegistration:
