@@ -50,12 +50,20 @@ async def test_a_database_that_is_away_is_said_and_not_waited_for() -> None:
 def web(tmp_path: Path) -> Iterator[tuple[Crew, Member]]:
     crew = Crew(tmp_path, {})
     sleeper = tmp_path / "sleeper.py"
-    sleeper.write_text("import time; time.sleep(600)")
+    sleeper.write_text("import time; time.sleep(600)")  # it is ended by the test
     member = Member("web", [sys.executable, str(sleeper)], {}, tmp_path / "web.log")
     crew.members["web"] = member
     member.start()
     yield crew, member
     crew.stop()
+
+
+class Notes:
+    def __init__(self, noted: list[tuple[str, dict[str, Any]]]) -> None:
+        self._noted = noted
+
+    def note(self, what: str, **more: Any) -> None:
+        self._noted.append((what, more))
 
 
 class Absent:
@@ -75,7 +83,7 @@ async def test_a_trap_that_could_not_be_laid_out_whole_leaves_nobody_away(web: t
         proxies=absent,
         crew=crew,
         customers=absent,
-        recorder=type("Notes", (), {"note": lambda _, what, **more: noted.append((what, more))})(),  # type: ignore[arg-type]
+        recorder=Notes(noted),  # type: ignore[arg-type]  # as much of a recorder as is asked here
         seed=1,
     )
     pid = member.pid

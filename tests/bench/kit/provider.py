@@ -9,7 +9,7 @@ import asyncio
 import sys
 import time
 from email.utils import formatdate
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import uvloop
@@ -35,7 +35,7 @@ def iso(ms: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', moment)}.{ms % 1000:03d}Z"
 
 
-def contact(number: int, *, touched: bool = False) -> dict[str, object]:
+def contact(number: int, *, touched: bool = False) -> dict[str, Any]:
     """Its id has always twelve digits, so that pages can be renumbered in place."""
     first, last = FIRST[number % len(FIRST)], LAST[number % len(LAST)]
     created = BEGAN_MS + number * 1000
@@ -118,7 +118,7 @@ class Pages:
             if 0 <= number < self.records:
                 found = contact(number, touched=True)
                 now = iso(time.time_ns() // 1_000_000)
-                found["properties"] |= {"phone": f"+49 {self._reads}", "lastmodifieddate": now}  # type: ignore[operator]
+                found["properties"] |= {"phone": f"+49 {self._reads}", "lastmodifieddate": now}
                 made.append({**found, "updatedAt": now})
         return listed(made, None)
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from journey_kit.acting import Acting
-from journey_kit.journey import ORIGIN, quick
+from journey_kit.journey import quick
 from journey_kit.rows import ROWS
 from journey_kit.way import Ahead, live
 
-from trunkline.kernel.settings import Settings
 from trunkline.sdk.registry import Connectors
 from trunkline.services import build_services
 from trunkline_connectors.catalogue import manifests
@@ -169,16 +168,10 @@ CASES: dict[str, dict[str, Case]] = {
 
 
 @pytest.fixture(params=CASES)
-async def acting(request, serve_each, database_url, valkey_url, tmp_path) -> AsyncIterator[Acting]:
+async def acting(request, settings_for) -> AsyncIterator[Acting]:
     row, clock = ROWS[request.param], Ahead()
     simulator = row.make(now=clock)
-    settings = Settings(
-        public_url=ORIGIN,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        data=tmp_path,
-        sandbox_url=serve_each(simulator),
-    )
+    settings = settings_for(simulator)
     connectors = Connectors([quick(manifest) for manifest in manifests()])
     services = build_services(settings, connectors, application="test")
     made = Acting(row, request.param, services, simulator, clock)

@@ -1,17 +1,16 @@
 """A stream that is read for each record of another: whole, only what changed, broken off, deleted."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 import pytest
-from journey_kit.journey import ORIGIN, Journey, quick
+from journey_kit.journey import Journey, quick
 from journey_kit.rows import ROWS
 from journey_kit.way import Ahead, live
 from sqlalchemy import text
 
-from trunkline.kernel.settings import Settings
 from trunkline.runs.pages import PageWriter
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
@@ -99,23 +98,37 @@ def short(manifest: Manifest) -> Manifest:
 
 
 @pytest.fixture
-async def intercom(serve_each, database_url, valkey_url, tmp_path) -> AsyncIterator[Journey]:
-    row, clock = ROWS["intercom"], Ahead()
-    simulator = row.make(now=clock)
-    settings = Settings(
-        public_url=ORIGIN,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        data=tmp_path,
-        sandbox_url=serve_each(simulator),
-    )
-    services = build_services(settings, Connectors([quick(one) for one in manifests()]), application="test")
-    await services.start()
-    made = Journey(row, "intercom", services, simulator, clock)
+async def opened(settings_for) -> AsyncIterator[Callable[..., Any]]:
+    """A connector's account at its simulator, `kind` of journey, with manifests as `change` makes them."""
+    running = []
+
+    async def make(name: str, kind: type[Any], change: Callable[[Manifest], Manifest]) -> Any:
+        row, clock = ROWS[name], Ahead()
+        simulator = row.make(now=clock)
+        connectors = Connectors([change(one) for one in manifests()])
+        services = build_services(settings_for(simulator), connectors, application="test")
+        running.append(services)
+        await services.start()
+        return kind(row, name, services, simulator, clock)
+
+    yield make
+    for services in running:
+        await services.close()
+
+
+@pytest.fixture
+async def intercom(opened) -> Journey:
+    made: Journey = await opened("intercom", Journey, quick)
     await made.register()
     await made.connect()
-    yield made
-    await services.close()
+    return made
+
+
+@pytest.fixture
+async def desk(opened) -> Desk:
+    made: Desk = await opened("freshdesk", Desk, short)
+    await made.connect()
+    return made
 
 
 async def test_answers_in_intercoms_conversations_come_and_go_with_them(intercom):
@@ -148,25 +161,6 @@ async def test_answers_in_intercoms_conversations_come_and_go_with_them(intercom
     assert {row.data["ticket_id"] for row in entities} <= {
         one.id for one in live(simulator, account, "conversations")
     }
-
-
-@pytest.fixture
-async def desk(serve_each, database_url, valkey_url, tmp_path) -> AsyncIterator[Desk]:
-    row, clock = ROWS["freshdesk"], Ahead()
-    simulator = row.make(now=clock)
-    settings = Settings(
-        public_url=ORIGIN,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        data=tmp_path,
-        sandbox_url=serve_each(simulator),
-    )
-    services = build_services(settings, Connectors([short(one) for one in manifests()]), application="test")
-    await services.start()
-    made = Desk(row, "freshdesk", services, simulator, clock)
-    await made.connect()
-    yield made
-    await services.close()
 
 
 async def started(desk: Desk, *keys: str) -> None:

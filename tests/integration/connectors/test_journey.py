@@ -3,28 +3,21 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from journey_kit.journey import ORIGIN, Journey, quick
+from journey_kit.journey import Journey, quick
 from journey_kit.rows import ROWS
 from journey_kit.way import Ahead, live
 
-from trunkline.kernel.settings import Settings
 from trunkline.sdk.registry import Connectors
 from trunkline.services import build_services
 from trunkline_connectors.catalogue import manifests
 
 
 @pytest.fixture(params=ROWS)
-async def journey(request, serve_each, database_url, valkey_url, tmp_path) -> AsyncIterator[Journey]:
+async def journey(request, settings_for) -> AsyncIterator[Journey]:
     row, clock = ROWS[request.param], Ahead()
     simulator = row.make(now=clock)
     row.prepare(simulator)
-    settings = Settings(
-        public_url=ORIGIN,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        data=tmp_path,
-        sandbox_url=serve_each(simulator),
-    )
+    settings = settings_for(simulator)
     connectors = Connectors([quick(manifest) for manifest in manifests()])
     services = build_services(settings, connectors, application="test")
     await services.start()

@@ -8,7 +8,6 @@ import pytest
 from journey_kit.journey import Journey, quick
 from journey_kit.way import Row
 
-from trunkline.kernel.settings import Settings
 from trunkline.kit.package import Package, open_package
 from trunkline.kit.scaffolding import scaffold
 from trunkline.sdk.manifest import Manifest
@@ -107,7 +106,7 @@ class Kept(Journey):
 
 
 @pytest.fixture
-async def make(serve_each, database_url, valkey_url, tmp_path, partner) -> AsyncIterator[Callable[..., Any]]:
+async def make(settings_for, partner) -> AsyncIterator[Callable[..., Any]]:
     running = []
 
     async def made(name: str, change: Callable[[Manifest], Manifest] = lambda one: one) -> Kept:
@@ -120,13 +119,7 @@ async def make(serve_each, database_url, valkey_url, tmp_path, partner) -> Async
         else:
             kind, account, typed = WAYS[name]
             simulator = kind(now=wall_now)
-        settings = Settings(
-            public_url=ORIGIN,
-            database_url=database_url,
-            valkey_url=valkey_url,
-            data=tmp_path,
-            sandbox_url=serve_each(simulator),
-        )
+        settings = settings_for(simulator)
         connectors = Connectors([change(quick(one)) for one in known if one.name == name])
         services = build_services(settings, connectors, application="test")
         running.append(services)
