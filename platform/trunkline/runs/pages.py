@@ -254,10 +254,10 @@ class PageWriter:
             state = msgspec.json.encode(checkpoint)
             if not await self._move(session, place, run_id, state, page.live, waiting=waiting):
                 raise RunStoppedError
-            if page.mapped:
-                await self._must_hold(session, page)
-            await self._note(session, page)
             new = page.new and not self._careful
+            if page.mapped:
+                await self._must_hold(session, page, new=new)
+            await self._note(session, page)
             with self._overtaken_if_held(new=new):
                 await writes.put_records(session, place, run_id, page.key_version, page.records, new=new)
             await writes.bury_records(session, place, run_id, page.gone)
@@ -328,12 +328,16 @@ class PageWriter:
         if page.settled:
             await gone.settle(session, self._place, page.owner, page.settled)
 
-    async def _must_hold(self, session: AsyncSession, page: Prepared) -> None:
-        """The page was made by the recipes in force, of records that nobody wrote since it was asked for."""
+    async def _must_hold(self, session: AsyncSession, page: Prepared, *, new: bool) -> None:
+        """The page was made by the recipes in force, of records that nobody wrote since it was asked for.
+
+        Where all are `new`, writing them tells whether they are.
+        """
         ours = {recipe.recipe_id: recipe.version for recipe, _ in self._recipes}
         if await writes.recipes_in_force(session, self._place) != ours:
             raise RecipesChangedError
-        if await writes.written_since(session, self._place, self._run_id, page.mapped, page.asked):
+        fresh = () if new else page.fresh
+        if await writes.written_since(session, self._place, self._run_id, page.mapped, page.asked, fresh):
             raise OvertakenError
 
     async def _keeping(self, session: AsyncSession, page: Prepared) -> list[Outcome]:

@@ -1,6 +1,6 @@
 """The SQL of a run: a handful of statements for a page, however many records it has, never one for each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, Final
@@ -128,6 +128,10 @@ _WRITTEN_SINCE = text("""
     SELECT 1 FROM records
     WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
       AND external_id = ANY(CAST(:ids AS text[])) AND received_at > :asked AND run_id <> :run
+    UNION ALL
+    SELECT 1 FROM records
+    WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
+      AND external_id = ANY(CAST(:fresh AS text[]))
     LIMIT 1
 """)
 
@@ -232,10 +236,17 @@ async def live_records(session: AsyncSession, place: Place, after: str, limit: i
 
 
 async def written_since(
-    session: AsyncSession, place: Place, run_id: UUID, ids: Sequence[str], asked: datetime
+    session: AsyncSession,
+    place: Place,
+    run_id: UUID,
+    ids: Sequence[str],
+    asked: datetime,
+    fresh: Collection[str] = (),
 ) -> bool:
-    """Whether another run wrote any of these records after `asked`."""
-    values = {**place.params(), "run": run_id, "ids": list(ids), "asked": asked}
+    """Whether another run wrote any of these records after `asked`, or one of `fresh` is held by now: its
+    writer may have begun before `asked` and committed after they were compared.
+    """
+    values = {**place.params(), "run": run_id, "ids": list(ids), "asked": asked, "fresh": list(fresh)}
     return (await session.execute(_WRITTEN_SINCE, values)).scalar() is not None
 
 
