@@ -10,6 +10,8 @@ from playwright.async_api import expect
 KNOWN = "nonce-that-everybody-knows"
 CODE = f"cc_{'0' * 32}_{'x' * 43}"
 SEEN = "window.seen = 0; addEventListener('message', () => { window.seen += 1; })"
+SEEN_FROM = """([from]) => { window.seen = 0;
+    addEventListener("message", (event) => { window.seen += event.origin === from; }); }"""
 EVENTS = """([token]) => { window.events = []; const note = (name) => (detail) => window.events.push([name, detail]);
     window.handle = Trunkline.open({ token, onReady: note("ready"), onConnected: note("connected"),
       onError: note("error"), onClose: note("close") }); }"""
@@ -306,7 +308,7 @@ async def test_a_frame_that_was_led_elsewhere_is_not_believed(demo, organisation
     await page.goto(f"{product}/")
     await page.evaluate(EVENTS, [connect_session(demo, "foxtrot", product)["token"]])
     await until(page, "window.events.length")
-    await page.evaluate(SEEN)
+    await page.evaluate(SEEN_FROM, [evil])  # the loader's frame goes on telling of itself until it has left
     frame = page.frames[1]
     await frame.goto(f"{evil}/")
     identity = "0198c0de-0000-7000-8000-000000000000"
