@@ -6,8 +6,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from trunkline.recipes.service import definition_of
 from trunkline.services import Services
+from trunkline_connectors.catalogue import manifests
 from trunkline_tenants.seed import Seeded
+
+HUBSPOT = next(one for one in manifests() if one.name == "hubspot")
 
 
 class Controls(HTMLParser):
@@ -192,6 +196,12 @@ async def test_another_stream_brings_its_model(owner, connection_id: UUID) -> No
     assert re.search(r'name="model" value="deal" required checked', shown.text)
     following = await owner.post(new, {**form, "stream": "deals", "go": "next"})
     assert controls(following.text)["m.amount.source"] == "amount"
+
+
+async def test_a_suggestion_says_how_many_fields_it_fills(owner, connection_id: UUID) -> None:
+    shown = (await owner.get(f"/portal/connections/{connection_id}/recipes/new")).text
+    deals = definition_of(next(one for one in HUBSPOT.recipes if one.stream == "deals"))
+    assert f"{len(deals.mappings)} fields · becomes Deal<" in shown
 
 
 async def test_a_preview_that_comes_late_undoes_no_choice_of_a_model(owner, connection_id: UUID) -> None:
