@@ -234,7 +234,7 @@ async def seed_demo(settings: Settings) -> Sequence[Doorway]:
         async with services.db.tenant(OPERATOR) as session:
             for manifest in (*services.connectors.all(), *_simulated(settings)):
                 if any(isinstance(way, OAuth2) for way in manifest.ways):
-                    await services.connections.register_oauth_client(
+                    await services.connections.clients.register(
                         session, OPERATOR, manifest.name, client_id=CLIENT_ID, secret=secret.client_secret
                     )
             addresses = await services.hooks.of_own_clients(session, OPERATOR)

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.access.service import AccessService
 from trunkline.actions.running import Runner
 from trunkline.actions.service import ACT, ActionService
-from trunkline.connections.clients import OAuthClients
 from trunkline.connections.events import ConnectionEvents
 from trunkline.connections.jobs import EXPIRE_PENDING, expire_pending
 from trunkline.connections.models import Connection
@@ -260,7 +259,7 @@ def build_services(settings: Settings, connectors: Connectors, *, application: s
         systems=OwnSystems(vault, hooks, runs, lifecycle),
         intake=Intake(
             db,
-            Sources(db, vault, connectors, OAuthClients(db, vault)),
+            Sources(db, vault, connectors, connections.clients),
             Waker(db, work),
             origin=settings.origin,
         ),

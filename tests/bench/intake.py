@@ -111,9 +111,9 @@ def _free_port() -> int:
 async def _world(settings: Settings) -> str:
     """The operator's app and a tenant's connection to its account; the app's path."""
     db = Database(settings.database_url, application="bench")
-    vault = Vault(key_provider(settings))
-    clients = OAuthClients(db, vault)
-    service = EndpointService(settings, vault, Connectors(manifests()))
+    vault, connectors = Vault(key_provider(settings)), Connectors(manifests())
+    clients = OAuthClients(db, vault, connectors)
+    service = EndpointService(settings, vault, connectors)
     try:
         async with db.tenant(OPERATOR) as session:
             await clients.register(session, OPERATOR, "hubspot", client_id="app", secret=SECRET)

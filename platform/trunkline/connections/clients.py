@@ -13,6 +13,7 @@ from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
+from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 
 LONGEST = 500
@@ -42,9 +43,10 @@ def _context(connector: str) -> str:
 
 
 class OAuthClients:
-    def __init__(self, db: Database, vault: Vault) -> None:
+    def __init__(self, db: Database, vault: Vault, connectors: Connectors) -> None:
         self._db = db
         self._vault = vault
+        self._connectors = connectors
 
     async def register(
         self, session: AsyncSession, tenant_id: UUID, connector: str, *, client_id: str, secret: str
@@ -90,9 +92,15 @@ class OAuthClients:
         """The tenant's own client from now on, for new connections; a secret can be replaced at any time. Of
         OPERATOR: everybody's who has none of their own.
 
-        BadInputError (client_id, secret); ConflictError for another client id while connections rest on the
-        old one, for their tokens are good with that one only.
+        NotFoundError for a connector that the tenant may not connect; BadInputError (client_id, secret);
+        ConflictError for another client id while connections rest on the old one, for their tokens are good
+        with that one only.
         """
+        if tenant_id == OPERATOR:
+            await self._connectors.find(connector)
+        else:
+            await self._connectors.refresh()
+            self._connectors.offer(tenant_id, connector)
         client_id, secret = client_id.strip(), secret.strip()
         for field, label, value in (("client_id", "client ID", client_id), ("secret", "secret", secret)):
             if not value or len(value) > LONGEST or not value.isascii() or not value.isprintable():

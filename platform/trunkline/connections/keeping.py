@@ -129,9 +129,8 @@ class GrantKeeper:
         principal: Principal,
     ) -> None:
         """From pending to active, with all that follows from it."""
-        moment = now()
-        connection.state, connection.cause, connection.state_since = "active", None, moment
-        connection.confirmed_at = moment
+        connection.enter("active", None)
+        connection.confirmed_at = connection.state_since
         await session.flush()
         await self._work.cancel(session, connection.tenant_id, EXPIRE_PENDING, str(connection.id))
         await journal.audited(
@@ -142,7 +141,7 @@ class GrantKeeper:
     async def restore(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
         """New tokens are in place. A paused connection stays so: it need not be the same person's doing."""
         if connection.state != "paused":
-            connection.state, connection.cause, connection.state_since = "active", None, now()
+            connection.enter("active", None)
         await session.flush()
         await journal.audited(session, principal, "reconnected", connection, account=connection.account_id)
         await journal.solved(session, connection.tenant_id, connection.id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from trunkline.kernel.clock import now
 from trunkline.kernel.tables import Base, TenantTable, timestamp
 from trunkline.sdk.credentials import GIVEN
 from trunkline.sdk.registry import spoken
@@ -82,6 +83,12 @@ class Connection(TenantTable, Base):
         access is given anew: nothing else may be done with that credential.
         """
         return spoken(self.connector, self.config.get(GIVEN, self.connector_version))
+
+    def enter(self, state: str, cause: str | None) -> tuple[dict[str, str], dict[str, str]]:
+        """From now on; the state before and after, for the audit log."""
+        before = {"state": self.state}
+        self.state, self.cause, self.state_since = state, cause, now()
+        return before, {"state": state}
 
 
 class Credential(TenantTable, Base):

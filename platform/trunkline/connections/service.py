@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,33 +16,30 @@ from trunkline.connections.forms import FormFlow
 from trunkline.connections.keeping import CONFIRM_SECONDS, EXPIRE_PENDING, GrantKeeper
 from trunkline.connections.models import Connection, UnconfirmedCredential
 from trunkline.connections.provider import ProviderOAuth
-from trunkline.connections.schemas import AccessToken, Begun, Finished, FormView, OwnClient, Via
+from trunkline.connections.schemas import AccessToken, Begun, Finished, FormView, Via
 from trunkline.connections.tokens import TokenKeeper
 from trunkline.connections.unconfirmed import Unconfirmed
+from trunkline.connections.versions import ConnectorVersions
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import OPERATOR, Database
+from trunkline.kernel.db import Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
-from trunkline.sdk.credentials import GIVEN
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline.vault.service import Vault
 from trunkline.work.queue import WorkQueue
 
-__all__ = ["CONFIRM_SECONDS", "WITHDRAWN", "ConnectionService"]
-
-
-WITHDRAWN: Final = "connector_withdrawn"
-"""Cause of a pause that a withdrawn version of its connector brought."""
-MOVED: Final = "connector_moved"
-"""Why access must be given anew after a move to another version of its connector."""
+__all__ = ["CONFIRM_SECONDS", "ConnectionService"]
 
 
 class ConnectionService:
-    """One per process. `events` hears of changes inside their transactions."""
+    """One per process. `events` hears of changes inside their transactions.
+
+    `clients`: our registrations at providers; `versions`: what follows a connector's other version.
+    """
 
     def __init__(
         self,
@@ -59,24 +55,25 @@ class ConnectionService:
         self._connectors = connectors
         self._events = events or NoEvents()
         provider = ProviderOAuth(endpoints, egress)
-        self._clients = OAuthClients(db, vault)
-        self._tokens = TokenKeeper(db, connectors, vault, self._clients, provider)
+        self.clients = OAuthClients(db, vault, connectors)
+        self._tokens = TokenKeeper(db, connectors, vault, self.clients, provider)
+        self.versions = ConnectorVersions(self._tokens, self._events)
         self._work = work
-        self._unconfirmed = Unconfirmed(db, connectors, vault, self._clients, provider, self._tokens)
+        self._unconfirmed = Unconfirmed(db, connectors, vault, self.clients, provider, self._tokens)
         self._keeper = GrantKeeper(db, self._tokens, self._unconfirmed, work, self._events)
         self._flow = AuthorizationFlow(
             settings,
             db,
             connectors,
             vault,
-            self._clients,
+            self.clients,
             provider,
             self._keeper,
             endpoints,
             work,
         )
         self._forms = FormFlow(
-            settings, db, connectors, vault, self._clients, provider, self._flow, self._keeper
+            settings, db, connectors, vault, self.clients, provider, self._flow, self._keeper
         )
 
     async def close(self) -> None:
@@ -259,7 +256,7 @@ class ConnectionService:
             return connection
         if connection.state not in {"active", "setup"}:
             raise ConflictError("Only a connection that is active can be paused.")
-        before, after = self._set(connection, "paused", "paused_by_member")
+        before, after = connection.enter("paused", "paused_by_member")
         await session.flush()
         await journal.audited(session, principal, "paused", connection, before=before, after=after)
         await self._events.stopped(session, connection)
@@ -279,63 +276,11 @@ class ConnectionService:
                 "We have withdrawn this connector for now. The connection goes on by itself once it is back."
             )
         unread = connection.spoken == CUSTOM  # nobody has chosen yet how what it sends is read
-        before, after = self._set(connection, "setup" if unread else "active", None)
+        before, after = connection.enter("setup" if unread else "active", None)
         await session.flush()
         await journal.audited(session, principal, "resumed", connection, before=before, after=after)
         await self._events.reconnected(session, connection)
         return connection
-
-    async def hold_back(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
-        """The version that it speaks was withdrawn: paused until that is undone. `connection`: locked."""
-        before, after = self._set(connection, "paused", WITHDRAWN)
-        await session.flush()
-        await journal.audited(session, principal, "paused", connection, before=before, after=after)
-        await self._events.stopped(session, connection)
-
-    async def let_go_on(self, session: AsyncSession, connection: Connection, principal: Principal) -> None:
-        """What `hold_back` paused."""
-        before, after = self._set(connection, "active", None)
-        await session.flush()
-        await journal.audited(session, principal, "resumed", connection, before=before, after=after)
-        await self._events.reconnected(session, connection)
-
-    async def speak(
-        self,
-        session: AsyncSession,
-        connection: Connection,
-        version: str,
-        principal: Principal,
-        reason: str,
-        *,
-        reconnect: bool,
-    ) -> None:
-        """Another version of its connector from now on. `connection`: locked; `reconnect`: its access is not
-        used for that before it is given anew, but good again for the version that it was given to.
-        """
-        before, connection.connector_version = connection.connector_version, version
-        given = connection.config.get(GIVEN)
-        back = connection.state == "reconnect_required" and connection.cause == MOVED and not reconnect
-        if given is None and reconnect and connection.state != "reconnect_required":
-            connection.config = {**connection.config, GIVEN: before}
-        elif back:
-            connection.config = {key: value for key, value in connection.config.items() if key != GIVEN}
-            self._set(connection, "active", None)
-        await session.flush()
-        await journal.audited(
-            session,
-            principal,
-            "moved",
-            connection,
-            reason=reason,
-            before={"version": before},
-            after={"version": version},
-        )
-        await self._events.stopped(session, connection)
-        if reconnect:
-            await self._tokens.require_reconnect(session, connection.tenant_id, connection.id, MOVED)
-        elif connection.state == "active":
-            await journal.solved(session, connection.tenant_id, connection.id)
-            await self._events.reconnected(session, connection)
 
     async def disconnect(
         self,
@@ -358,7 +303,7 @@ class ConnectionService:
             revocation = "after_webhook"
         else:
             revocation = await self._tokens.revoke(session, connection)
-        before, after = self._set(connection, "disconnected", "disconnected_by_member")
+        before, after = connection.enter("disconnected", "disconnected_by_member")
         await session.flush()
         await journal.audited(
             session,
@@ -390,63 +335,6 @@ class ConnectionService:
         """Revokes and forgets a reconnect's tokens that nobody confirmed; what came of the revocation."""
         return await self._unconfirmed.drop(session, connection, held)
 
-    # -- a tenant's own OAuth clients -------------------------------------------------------
-
-    async def own_oauth_clients(self, session: AsyncSession, tenant_id: UUID) -> Mapping[str, OwnClient]:
-        """By connector; without secrets, which nobody can read again."""
-        return await self._clients.own(session, tenant_id)
-
-    async def bring_oauth_client(
-        self,
-        session: AsyncSession,
-        tenant_id: UUID,
-        principal: Principal,
-        connector: str,
-        *,
-        client_id: str,
-        secret: str,
-    ) -> None:
-        """For the tenant's new connections. Raises NotFoundError, BadInputError, ConflictError."""
-        await self._connectors.refresh()
-        self._connectors.offer(tenant_id, connector)
-        await self._clients.bring(
-            session, tenant_id, principal, connector, client_id=client_id, secret=secret
-        )
-
-    async def remove_oauth_client(
-        self, session: AsyncSession, tenant_id: UUID, principal: Principal, connector: str
-    ) -> None:
-        """Back to the operator's. Raises NotFoundError, ConflictError while connections rest on it."""
-        await self._clients.remove(session, tenant_id, principal, connector)
-
-    async def bring_operator_client(
-        self,
-        session: AsyncSession,
-        principal: Principal,
-        connector: str,
-        *,
-        client_id: str,
-        secret: str,
-        reason: str,
-    ) -> None:
-        """For every tenant's new connections; `session`: OPERATOR's. Raises as `bring_oauth_client` does."""
-        await self._connectors.find(connector)
-        await self._clients.bring(
-            session, OPERATOR, principal, connector, client_id=client_id, secret=secret, reason=reason
-        )
-
-    async def remove_operator_client(
-        self, session: AsyncSession, principal: Principal, connector: str, reason: str
-    ) -> None:
-        """No new connections by a sign-in but through tenants' own. Raises as `remove_oauth_client` does."""
-        await self._clients.remove(session, OPERATOR, principal, connector, reason)
-
-    async def register_oauth_client(
-        self, session: AsyncSession, tenant_id: UUID, connector: str, *, client_id: str, secret: str
-    ) -> None:
-        """Adds or replaces; `session` is the owner's: a tenant's, or OPERATOR's for every tenant's use."""
-        await self._clients.register(session, tenant_id, connector, client_id=client_id, secret=secret)
-
     async def _locked(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, *, with_credential: bool = False
     ) -> Connection:
@@ -454,10 +342,3 @@ class ConnectionService:
         if connection is None:
             raise NotFoundError
         return connection
-
-    @staticmethod
-    def _set(connection: Connection, state: str, cause: str | None) -> tuple[dict[str, str], dict[str, str]]:
-        """Before and after, for the audit log."""
-        before = {"state": connection.state}
-        connection.state, connection.cause, connection.state_since = state, cause, now()
-        return before, {"state": state}

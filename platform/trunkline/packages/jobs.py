@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from trunkline.connections import journal
 from trunkline.connections import repository as connections_repository
 from trunkline.connections.models import Connection
-from trunkline.connections.service import WITHDRAWN, ConnectionService
+from trunkline.connections.service import ConnectionService
+from trunkline.connections.versions import WITHDRAWN
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
 from trunkline.kernel.principal import SYSTEM
@@ -85,9 +86,9 @@ class Settling:
             await self._move(session, connection, spoken, target)
         pausing = self._connectors.paused(connection.connector, connection.connector_version)
         if pausing and connection.state in {"active", "setup"}:
-            await self._connections.hold_back(session, connection, SYSTEM)
+            await self._connections.versions.hold_back(session, connection, SYSTEM)
         elif not pausing and connection.state == "paused" and connection.cause == WITHDRAWN:
-            await self._connections.let_go_on(session, connection, SYSTEM)
+            await self._connections.versions.let_go_on(session, connection, SYSTEM)
 
     def _target(self, tenant_id: UUID, old: Manifest) -> Manifest | None:
         fitting = [one for one in self._connectors.approved(tenant_id, old.name) if compatible(old, one)]

@@ -13,7 +13,8 @@ import msgspec
 
 from trunkline.connections import repository as connections_repository
 from trunkline.connections.models import Connection
-from trunkline.connections.service import MOVED, ConnectionService
+from trunkline.connections.service import ConnectionService
+from trunkline.connections.versions import MOVED
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -158,7 +159,7 @@ class Mover:
             await self._runs.begin_anew(
                 session, tenant_id, connection_id, {one.name for one in found.manifest.streams}
             )
-            await self._connections.speak(
+            await self._connections.versions.speak(
                 session, connection, found.version, by, reason, reconnect=found.reconnect or lost
             )
         await self._work.wake()

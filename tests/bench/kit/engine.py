@@ -96,7 +96,7 @@ class Tenants:
         """A tenant and its connection, with a run due if it has a recipe."""
         here, tenant_id, connection_id = self._services, uuid4(), uuid4()
         async with here.db.tenant(OPERATOR) as session:
-            await here.connections.register_oauth_client(
+            await here.connections.clients.register(
                 session, OPERATOR, "hubspot", client_id="client", secret=SECRET
             )
             client = (await session.execute(text("SELECT id FROM oauth_clients"))).scalar_one()

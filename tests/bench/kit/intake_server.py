@@ -66,7 +66,7 @@ def main(mode: str) -> None:
     # the pool of the system role is half of this, with as many again: 64 for those that insert one by one
     db = Database(settings.database_url, pool_size=64 if mode == "single" else 10, application="bench")
     vault, connectors = Vault(key_provider(settings)), Connectors(manifests())
-    sources = Sources(db, vault, connectors, OAuthClients(db, vault))
+    sources = Sources(db, vault, connectors, OAuthClients(db, vault, connectors))
     kind = Unkept if mode == "none" else Intake
     valkey = Redis.from_url(settings.valkey_url)
     waker: Any = Waker(db, WorkQueue(valkey)) if mode == "woken" else Asleep()

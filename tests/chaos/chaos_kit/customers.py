@@ -121,7 +121,7 @@ class Customers:
         directory = Directory(services.db)
         self.key, _ = await directory.create_api_key("Chaos")
         async with services.db.tenant(OPERATOR) as session:
-            await services.connections.register_oauth_client(
+            await services.connections.clients.register(
                 session, OPERATOR, "hubspot", client_id=CLIENT.client_id, secret=CLIENT.client_secret
             )
         await self._listen(OPERATOR, SYSTEM, SHARED, types=["connection.*", "record.deleted"])

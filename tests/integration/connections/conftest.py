@@ -133,7 +133,7 @@ def events() -> Listener:
 async def connections(db, make_service, events) -> ConnectionService:
     service = make_service(db, events)
     async with db.tenant(OPERATOR) as session:
-        await service.register_oauth_client(
+        await service.clients.register(
             session, OPERATOR, "hubspot", client_id=CLIENT.client_id, secret=CLIENT.client_secret
         )
     return service

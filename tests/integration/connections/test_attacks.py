@@ -60,7 +60,7 @@ def registry(issuers) -> Connectors:
 @pytest.fixture
 async def both(connections, db, lookalike):
     async with db.tenant(OPERATOR) as session:
-        await connections.register_oauth_client(
+        await connections.clients.register(
             session, OPERATOR, "lookalike", client_id=HOSTILE.client_id, secret=HOSTILE.client_secret
         )
 

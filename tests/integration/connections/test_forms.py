@@ -233,7 +233,7 @@ async def test_the_widget_ends_with_a_code_that_the_product_confirms(
 
 async def test_a_sign_in_that_must_know_the_subdomain_first(form, connections, world, db, browser):
     async with db.tenant(OPERATOR) as session:
-        await connections.register_oauth_client(
+        await connections.clients.register(
             session, OPERATOR, "zendesk", client_id=APP.client_id, secret=APP.client_secret
         )
     await form.open("zendesk")

@@ -184,7 +184,7 @@ async def test_another_tenants_connection_is_nowhere(connected, connections, db,
 async def test_a_tenants_own_oauth_client_comes_first(connections, world, db, ada):
     other = world.tenants["initech"].id
     async with db.tenant(other) as session:
-        await connections.register_oauth_client(
+        await connections.clients.register(
             session, other, "hubspot", client_id="own-app", secret="own-secret"
         )
     for tenant, wanted in ((other, "own-app"), (world.tenant, "app-1")):
@@ -192,7 +192,7 @@ async def test_a_tenants_own_oauth_client_comes_first(connections, world, db, ad
             begun = await connections.begin(session, tenant, ada, "hubspot")
         assert httpx2.URL(begun.url).params["client_id"] == wanted
     async with db.tenant(other) as session:
-        await connections.register_oauth_client(
+        await connections.clients.register(
             session, other, "hubspot", client_id="own-app-2", secret="own-secret"
         )
         assert await session.scalar(text("select count(*) from oauth_clients")) == 1

@@ -12,9 +12,11 @@ from sqlalchemy import text
 from trunkline.connections.clients import OAuthClients, callback_path
 from trunkline.kernel.errors import ConflictError
 from trunkline.kernel.principal import Principal
+from trunkline.sdk.registry import Connectors
 from trunkline.sdk.simulator_oauth import OAuthClient
 from trunkline.vault.providers import LocalKeyFile
 from trunkline.vault.service import Vault
+from trunkline_connectors.catalogue import manifests
 
 ORIGIN = "http://127.0.0.1:8700"
 
@@ -32,7 +34,7 @@ async def own(world, connections, db, hubspot, ada):
     redirect = f"{ORIGIN}{callback_path('hubspot', tenant)}"
     hubspot.oauth.register(OAuthClient("initech-app", "initech-secret", (redirect,), "Initech"))
     async with db.tenant(tenant) as session:
-        await connections.bring_oauth_client(
+        await connections.clients.bring(
             session, tenant, ada, "hubspot", client_id=" initech-app ", secret="initech-secret\n"
         )
     return SimpleNamespace(tenant=tenant, redirect=redirect)
@@ -61,7 +63,7 @@ async def test_nobodys_connection_can_name_anothers_client(own, world, db, tmp_p
     connection_id = await connected()
     async with db.tenant(own.tenant) as session:
         row = await session.scalar(text("select id from oauth_clients"))
-    clients = OAuthClients(db, Vault(LocalKeyFile(tmp_path / "wrapping.key")))
+    clients = OAuthClients(db, Vault(LocalKeyFile(tmp_path / "wrapping.key")), Connectors(manifests()))
     place = {"owner": own.tenant, "row": row}
     assert (await clients.exactly(own.tenant, "hubspot", **place)).client_id == "initech-app"
     assert await clients.exactly(world.tenant, "hubspot", **place) is None
@@ -86,9 +88,7 @@ async def test_settings_that_change_during_a_trip_end_it_unasked(
     url = await set_out(browser, db, "initech")
     location = await browser.consent(url, hubspot.accounts[0])
     async with db.tenant(own.tenant) as session:
-        await connections.bring_oauth_client(
-            session, own.tenant, ada, "hubspot", client_id="another", secret="x"
-        )
+        await connections.clients.bring(session, own.tenant, ada, "hubspot", client_id="another", secret="x")
     answer = await browser.back(location)
     assert answer.status_code == 400
     assert "were changed meanwhile" in answer.text
@@ -102,22 +102,22 @@ async def test_a_client_in_use_keeps_its_id_but_not_its_secret(
     assert (await browser.back(location)).status_code == 303
     place = own.tenant, ada, "hubspot"
     for step in (
-        lambda s: connections.bring_oauth_client(s, *place, client_id="another", secret="x"),
-        lambda s: connections.remove_oauth_client(s, *place),
+        lambda s: connections.clients.bring(s, *place, client_id="another", secret="x"),
+        lambda s: connections.clients.remove(s, *place),
     ):
         async with db.tenant(own.tenant) as session:
             with pytest.raises(ConflictError, match="1 connection still uses this client"):
                 await step(session)
     hubspot.oauth.register(OAuthClient("initech-app", "new-secret", (own.redirect,), "Initech"))
     async with db.tenant(own.tenant) as session:
-        await connections.bring_oauth_client(session, *place, client_id="initech-app", secret="new-secret")
+        await connections.clients.bring(session, *place, client_id="initech-app", secret="new-secret")
         (found,) = await connections.list(session, own.tenant)
     await connections.token_rejected(own.tenant, found.id, 1)
     async with db.tenant(own.tenant) as session:
         ended = await connections.disconnect(session, own.tenant, found.id, ada)
         assert ended.state == "disconnected"
-        await connections.remove_oauth_client(session, *place)
-        assert await connections.own_oauth_clients(session, own.tenant) == {}
+        await connections.clients.remove(session, *place)
+        assert await connections.clients.own(session, own.tenant) == {}
     async with db.tenant(own.tenant) as session:
         actions = (await session.scalars(text("select action from audit_entries"))).all()
     assert {"oauth_client.added", "oauth_client.replaced", "oauth_client.removed"} <= set(actions)

@@ -67,7 +67,7 @@ async def test_from_upload_to_undone_withdrawal(
             await services.access.create(session, initech, product, asked)
     with pytest.raises(NotFoundError):
         async with services.db.tenant(initech) as session:
-            await services.connections.bring_oauth_client(
+            await services.connections.clients.bring(
                 session, initech, ada, "acme", client_id="x", secret="y" * 20
             )
     async with services.db.tenant(globex) as session:

@@ -7,7 +7,6 @@ from uuid import UUID
 from packages_kit.steps import taken_in
 from sqlalchemy import text
 
-from trunkline.connections.clients import OAuthClients
 from trunkline.kernel.db import OPERATOR
 from trunkline.services import Services
 from trunkline.webhooks.service import EndpointService
@@ -39,7 +38,7 @@ def hooked(header: str, owner: str = "client", keyed_by: str = "client") -> tupl
 
 async def found(services: Services, connector: str, url: str) -> Source | None:
     """As whoever takes a delivery in finds the address, nothing remembered."""
-    clients = OAuthClients(services.db, services.vault)
+    clients = services.connections.clients
     sources = Sources(services.db, services.vault, services.connectors, clients)
     return await sources.find(connector, url.rpartition("/")[2])
 

@@ -38,7 +38,7 @@ async def test_writing_is_allowed_by_a_reconnect_that_asks_for_it(
     factory: Any, people: Seeded, owner: Any, services: Any
 ) -> None:
     async with services.db.tenant(OPERATOR) as session:
-        await services.connections.register_oauth_client(
+        await services.connections.clients.register(
             session, OPERATOR, "hubspot", client_id="sandbox-client", secret="s3cret"
         )
     made = await factory.whole(people.tenants["globex"].id)

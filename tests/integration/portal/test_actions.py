@@ -16,7 +16,7 @@ async def deeds(factory: Any, tenant_id: Any) -> list[str]:
 
 async def register(services: Any) -> None:
     async with services.db.tenant(OPERATOR) as session:
-        await services.connections.register_oauth_client(
+        await services.connections.clients.register(
             session, OPERATOR, "hubspot", client_id="sandbox-client", secret="s3cret"
         )
 

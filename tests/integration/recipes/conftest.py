@@ -158,7 +158,7 @@ async def connect(services: Services, sandbox: Sandbox, tenant_id: UUID, account
     oauth.grants[grant.id] = grant
     issued = oauth._issue(grant, None)
     async with services.db.tenant(OPERATOR) as session:
-        await services.connections.register_oauth_client(
+        await services.connections.clients.register(
             session, OPERATOR, "hubspot", client_id=CLIENT.client_id, secret=CLIENT.client_secret
         )
         client = (

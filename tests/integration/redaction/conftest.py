@@ -171,7 +171,7 @@ class Rig:
         self.canaries.known("refresh token", issued.refresh_token)
         db = self.services.db
         async with db.tenant(OPERATOR) as session:
-            await self.services.connections.register_oauth_client(
+            await self.services.connections.clients.register(
                 session, OPERATOR, "hubspot", client_id=client_id, secret=self.client_secret
             )
             client = await session.scalar(text("SELECT id FROM oauth_clients WHERE connector = 'hubspot'"))

@@ -172,7 +172,7 @@ class Rig:
         oauth.grants[grant.id] = grant
         issued = oauth._issue(grant, None)
         async with self.db.tenant(OPERATOR) as session:
-            await self.connections.register_oauth_client(
+            await self.connections.clients.register(
                 session, OPERATOR, "hubspot", client_id=CLIENT.client_id, secret=CLIENT.client_secret
             )
             client = (

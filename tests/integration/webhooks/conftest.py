@@ -60,7 +60,7 @@ def make_hooks(db: Database, tmp_path: Path) -> Callable[..., Any]:
     async def make(**options: Any) -> Hooks:
         settings = Settings(data=tmp_path, public_url=ORIGIN, database_url=db.url)
         vault, connectors = Vault(LocalKeyFile(settings.wrapping_key_file)), Connectors(manifests())
-        clients = OAuthClients(db, vault)
+        clients = OAuthClients(db, vault, connectors)
         service = EndpointService(settings, vault, connectors)
         async with db.tenant(OPERATOR) as session:
             await clients.register(session, OPERATOR, "hubspot", client_id="app", secret=SECRET)
@@ -108,7 +108,7 @@ async def flow(rig: Any, sandbox: Any) -> AsyncIterator[Flow]:
     connected = await rig.connect(sandbox, EMPTY)
     await connected.recipe()
     await connected.sync()
-    clients = OAuthClients(rig.db, rig.vault)
+    clients = OAuthClients(rig.db, rig.vault, rig.connectors)
     service = EndpointService(rig.settings, rig.vault, rig.connectors)
     async with rig.db.tenant(OPERATOR) as session:
         view = await service.of_client(session, OPERATOR, "hubspot")

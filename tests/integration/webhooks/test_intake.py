@@ -132,7 +132,7 @@ async def test_a_secret_that_was_replaced_counts_for_a_while(hooks: Hooks) -> No
     tenant, _ = await hooks.connect("101")
     async with hooks.db.tenant(OPERATOR) as session:
         await hooks.service.keep_client_secret(session, OPERATOR, "hubspot")
-        await OAuthClients(hooks.db, hooks.vault).register(
+        await OAuthClients(hooks.db, hooks.vault, Connectors(manifests())).register(
             session, OPERATOR, "hubspot", client_id="app", secret="the-new-one"
         )
     hooks.intake._sources.forget()

@@ -72,7 +72,7 @@ class Apps(msgspec.Struct, frozen=True, kw_only=True):
         async with self.db.console() as session:
             context = await self.framed(session, "/console/connectors")
         async with self.db.tenant(OPERATOR) as session:
-            held = await self.connections.own_oauth_clients(session, OPERATOR)
+            held = await self.connections.clients.own(session, OPERATOR)
             addresses = await self.hooks.of_own_clients(session, OPERATOR)
         context |= {
             "registrations": registrations(self.settings, self.connectors, held, addresses, form, errors),
@@ -122,8 +122,9 @@ class OperatorClientPages(Controller):
             try:
                 async with apps.db.tenant(OPERATOR) as session:
                     await apps.hooks.keep_client_secret(session, OPERATOR, manifest.name)
-                    await apps.connections.bring_operator_client(
+                    await apps.connections.clients.bring(
                         session,
+                        OPERATOR,
                         apps.principal,
                         manifest.name,
                         client_id=data.client_id,
@@ -144,7 +145,7 @@ class OperatorClientPages(Controller):
         if not words:
             try:
                 async with apps.db.tenant(OPERATOR) as session:
-                    await apps.connections.remove_operator_client(session, apps.principal, name, reason)
+                    await apps.connections.clients.remove(session, OPERATOR, apps.principal, name, reason)
             except (ConflictError, NotFoundError) as error:
                 words = error.message
             else:

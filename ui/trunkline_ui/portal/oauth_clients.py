@@ -61,7 +61,7 @@ class OAuthClientPages(Controller):
     ) -> Page:
         async with db.tenant(tenant_id) as session:
             context = await framed(session, "/portal")
-            own = await connections.own_oauth_clients(session, tenant_id)
+            own = await connections.clients.own(session, tenant_id)
             context["addresses"] = await hooks.of_own_clients(session, tenant_id)
         listed = _registrations(settings, connectors, tenant_id, own, ClientForm(), {})
         return page("portal/oauth_clients.html", context | {"registrations": listed, "errors": []})
@@ -85,7 +85,7 @@ class OAuthClientPages(Controller):
         try:
             async with db.tenant(tenant_id) as session:
                 await hooks.keep_client_secret(session, tenant_id, manifest.name)
-                await connections.bring_oauth_client(
+                await connections.clients.bring(
                     session,
                     tenant_id,
                     principal,
@@ -100,7 +100,7 @@ class OAuthClientPages(Controller):
             return see_other(settings, HOME, text)
         async with db.tenant(tenant_id) as session:
             context = await framed(session, "/portal")
-            own = await connections.own_oauth_clients(session, tenant_id)
+            own = await connections.clients.own(session, tenant_id)
         listed = _registrations(settings, connectors, tenant_id, own, data, errors)
         summary = [(f"{manifest.name}-{field}", sentence) for field, sentence in errors.items()]
         context |= {"registrations": listed, "errors": summary}
@@ -123,7 +123,7 @@ class OAuthClientPages(Controller):
     ) -> Response[None]:
         name = data.connector[:100]
         async with db.tenant(tenant_id) as session:
-            await connections.remove_oauth_client(session, tenant_id, principal, name)
+            await connections.clients.remove(session, tenant_id, principal, name)
         text = f"Your own app for {label_of(connectors, name)} is forgotten. New accounts use ours again."
         return see_other(settings, HOME, text)
 

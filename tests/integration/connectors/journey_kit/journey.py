@@ -58,7 +58,7 @@ class Journey:
         redirect = f"{self.services.settings.origin}/oauth/callback/{self.name}"
         self.simulator.oauth.register(OAuthClient("client", "secret", (redirect,)))
         async with self.services.db.tenant(OPERATOR) as session:
-            await self.services.connections.register_oauth_client(
+            await self.services.connections.clients.register(
                 session, OPERATOR, self.name, client_id="client", secret="secret"
             )
 

@@ -104,7 +104,7 @@ class World:
         world = cls(settings, services, await asyncpg.connect(database_url))
         seeded = await seed_people(world.directory, member_password=PASSWORD, staff_password=PASSWORD)
         async with services.db.tenant(OPERATOR) as session:
-            await services.connections.register_oauth_client(
+            await services.connections.clients.register(
                 session, OPERATOR, "hubspot", client_id="client", secret="secret"
             )
         for slug, tenant in seeded.tenants.items():
