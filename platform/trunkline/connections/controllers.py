@@ -80,7 +80,9 @@ class ConnectionController(Controller):
             arriving = await arrivals(session, tenant_id, {connection_id: manifest})
         if judged is None:
             return found
-        return msgspec.structs.replace(found, health=HealthOut.of(judged, now(), arriving[connection_id]))
+        parents = manifest.parents if manifest else {}
+        shown = HealthOut.of(judged, now(), arriving[connection_id], parents)
+        return msgspec.structs.replace(found, health=shown)
 
     @delete(
         "/{connection_id:uuid}",

@@ -31,6 +31,7 @@ Why = Literal[
     "unread",
     "stopped",
     "reconnect",
+    "parent",
 ]
 """The one reason for how a stream stands; each has its words for what is being done."""
 
@@ -58,7 +59,13 @@ _DOING: dict[Why, str] = {
     "unread": "Nothing is read until a recipe uses it.",
     "stopped": "Nothing is read; it goes on from where it stood when the connection works again.",
     "reconnect": "Nothing is read until the account is connected again; what was read is kept.",
+    "parent": "It is read for each record of another stream, and hears of what is new when that one does.",
 }
+
+
+def doing(why: Why) -> str:
+    """What is being done about it, or goes on: a sentence."""
+    return _DOING[why]
 
 
 class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +125,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def doing(self) -> str:
         """What is being done about it, or goes on: a sentence."""
-        return _DOING[self.why]
+        return doing(self.why)
 
 
 class StreamHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +133,8 @@ class StreamHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     stream: str
     level: Level | None
-    """None where nothing is meant to be read: paused by somebody, no recipe, connection stopped."""
+    """None where nothing is meant to be read: it or what it is read for paused by somebody, no recipe,
+    connection stopped."""
     why: Why
     since: datetime
     customer: str
@@ -138,6 +146,8 @@ class StreamHealth(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None = None
     waiting_until: datetime | None = None
     next_due_at: datetime | None = None
+    waits_for: str | None = None
+    """With `why` parent: the stream for each record of which it is read."""
 
 
 def target(stream: StreamFacts) -> int:
@@ -148,7 +158,7 @@ def target(stream: StreamFacts) -> int:
 
 
 def stream_health(connection: ConnectionFacts, stream: StreamFacts, now: datetime) -> StreamHealth:
-    """Of each stream a line. `since` is never after `now`; never healthy while beyond the target."""
+    """Of a stream by itself (see `health.lines`). Its `since` is past, never healthy beyond its target."""
     lost = connection.state == "reconnect_required"
     if lost or connection.state != "active" or not _judgeable(stream):
         return _unread(connection, stream, now)

@@ -7,7 +7,8 @@ from typing import Self
 import msgspec
 
 from trunkline.health.arrival import Arrival, Way
-from trunkline.health.assessment import Level, StreamHealth, Why, stream_health
+from trunkline.health.assessment import Level, StreamHealth, Why
+from trunkline.health.lines import stream_lines
 from trunkline.health.service import ConnectionHealth
 
 
@@ -39,7 +40,7 @@ class StreamHealthOut(msgspec.Struct, frozen=True, kw_only=True):
 
     stream: str
     level: Level | None
-    """Null where nothing is meant to be read: `why` is then paused, unread or stopped."""
+    """Null where nothing is meant to be read: `why` is then paused, unread or stopped, or parent."""
     why: Why
     since: datetime
     sentence: str
@@ -54,6 +55,8 @@ class StreamHealthOut(msgspec.Struct, frozen=True, kw_only=True):
     """Age of the last complete pass; null before the first."""
     waiting_until: datetime | None
     next_due_at: datetime | None
+    waits_for: str | None = None
+    """With `why` parent: the stream for each record of which this one is read, and which is in trouble."""
     arrival: ArrivalOut | None = None
 
     @classmethod
@@ -70,6 +73,7 @@ class StreamHealthOut(msgspec.Struct, frozen=True, kw_only=True):
             lag_seconds=found.lag_seconds,
             waiting_until=found.waiting_until,
             next_due_at=found.next_due_at,
+            waits_for=found.waits_for,
             arrival=None if arrival is None else ArrivalOut.of(arrival),
         )
 
@@ -87,8 +91,14 @@ class HealthOut(msgspec.Struct, frozen=True, kw_only=True):
     streams: list[StreamHealthOut]
 
     @classmethod
-    def of(cls, one: ConnectionHealth, now: datetime, arrivals: Mapping[str, Arrival] = {}) -> Self:
-        """`arrivals`: by stream."""
+    def of(
+        cls,
+        one: ConnectionHealth,
+        now: datetime,
+        arrivals: Mapping[str, Arrival] = {},
+        parents: Mapping[str, str] = {},
+    ) -> Self:
+        """Both by stream. `parents`: that for each record of which it is read."""
         facts, worst = one.row.facts, one.health
         return cls(
             level=worst.level if worst else None,
@@ -97,7 +107,7 @@ class HealthOut(msgspec.Struct, frozen=True, kw_only=True):
             cause=worst.cause if worst else facts.cause,
             lag_seconds=one.lag_seconds,
             streams=[
-                StreamHealthOut.of(stream_health(facts, stream, now), arrivals.get(stream.stream))
-                for stream in facts.streams
+                StreamHealthOut.of(line, arrivals.get(name))
+                for name, line in stream_lines(facts, parents, now).items()
             ],
         )

@@ -14,9 +14,9 @@ from trunkline.resilience.failures import failure
 from trunkline.runs.checkpoint import Checkpoint, Settled, Walk, begin, reader, restarted, watermark_of
 from trunkline.runs.documents import Item, Page
 from trunkline.runs.errors import ProviderError
-from trunkline.runs.fetching import CODES, NONE_LEFT
+from trunkline.runs.fetching import CODES
 from trunkline.runs.moments import parse_moment
-from trunkline.runs.walking import names_all, next_of
+from trunkline.runs.walking import NONE_LEFT, names_all, next_of
 from trunkline.sdk.manifest import Deletions, Manifest, Read, StreamSpec, point
 
 MAX_PAGES = 2000

@@ -16,12 +16,12 @@ from trunkline.kernel.ids import new_id
 from trunkline.runs.attempt import Attempt
 from trunkline.runs.checkpoint import Checkpoint, reader, restarted, to_weigh
 from trunkline.runs.errors import OvertakenError, ProviderError
-from trunkline.runs.fetching import ASKED_IN, NONE_LEFT, Fetched, Fetcher
+from trunkline.runs.fetching import ASKED_IN, Fetched, Fetcher
 from trunkline.runs.pages import PageWriter
 from trunkline.runs.parents import Asked
 from trunkline.runs.prepared import Prepared
 from trunkline.runs.untold import suspected
-from trunkline.runs.walking import names_all
+from trunkline.runs.walking import NONE_LEFT, names_all
 from trunkline.runs.watching import FieldWatch
 from trunkline.sdk.manifest import Deletions, Incremental
 from trunkline.work.lease import Lease
@@ -118,7 +118,8 @@ class Batches:
         await self._fetcher.forget()
 
     async def _prepared(self, batch: Sequence[Fetched]) -> Prepared:
-        before, asked = batch[0].before, batch[0].asked
+        before = batch[0].before
+        asked = min(one.asked for one in batch)  # a parent's first page may have been asked for ahead
         pages = [one.page for one in batch if one.page is not NONE_LEFT]
         read = reader(before, self._run.spec)
         whole = before.phase == "list" or before.walk is not None  # of one parent, or of everything

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from trunkline.runs.checkpoint import Checkpoint, EmptyEndError, LostCursorError
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.parents import Parents
 from trunkline.runs.provider import OnWait, Page, ProviderClient, Target
+from trunkline.runs.walker import Walker
 from trunkline.runs.walking import ParentsMissingError, next_of
 from trunkline.sdk.manifest import StreamSpec
 
@@ -32,10 +33,6 @@ CODES: dict[type[ValueError], str] = {
     LostCursorError: "cursor_expired",
     ParentsMissingError: "not_found",
 }
-
-
-NONE_LEFT: Final = Page([], None, None, None)
-"""After the last parent."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -72,7 +69,7 @@ class Fetcher:
         parents: Parents | None = None,
     ) -> None:
         """`parents`: of a stream that is read for each record of another."""
-        self._parents = parents
+        self._walker = None if parents is None else Walker(parents, self._ask, now)
         self._provider = provider
         self._target = target
         self._spec = spec
@@ -113,6 +110,8 @@ class Fetcher:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        if self._walker is not None:
+            await self._walker.forget()
         self._ready.clear()
         self._bytes, self._error, self.waiting = 0, None, False
 
@@ -168,9 +167,12 @@ class Fetcher:
             self._news.set()
 
     async def _fetch(self, checkpoint: Checkpoint) -> Fetched:
-        asked = self._now()
         try:
-            page = await self._page(checkpoint, checkpoint.values(self._spec))
+            if self._walker is None:
+                asked = self._now()
+                page = await self._ask(checkpoint, None, self._on_wait)
+            else:
+                page, asked = await self._walker.page(checkpoint, self._on_wait)
         finally:
             self.waiting = False
         ids = frozenset(item.external_id for item in (*page.items, *page.gone))
@@ -179,16 +181,11 @@ class Fetcher:
             after.walk = msgspec.structs.replace(after.walk, began=asked)
         return Fetched(page, asked, checkpoint, after, ids)
 
-    async def _page(self, checkpoint: Checkpoint, values: dict[str, Any]) -> Page:
-        of = self._spec.parent
-        if of is not None and self._parents is not None:
-            begun = None if checkpoint.walk is None else checkpoint.walk.parent
-            parent = begun or await self._parents.after(checkpoint)
-            if parent is None:
-                return NONE_LEFT
-            values[of.field] = parent
-        read = reader(checkpoint, self._spec)
-        return await self._provider.page(self._target, self._spec, read, values, on_wait=self._on_wait)
+    async def _ask(self, checkpoint: Checkpoint, parent: str | None, on_wait: OnWait) -> Page:
+        read, values = reader(checkpoint, self._spec), checkpoint.values(self._spec)
+        if self._spec.parent is not None:
+            values[self._spec.parent.field] = parent
+        return await self._provider.page(self._target, self._spec, read, values, on_wait=on_wait)
 
     def _after(self, checkpoint: Checkpoint, page: Page) -> Checkpoint:
         try:

@@ -8,6 +8,7 @@ for what changed and nothing else, by no clock but the database's.
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -224,14 +225,19 @@ class Parents:
         self._parent = parent
         self._ready: deque[str] = deque()
         self._reached: str | None = None
+        """The parent that those which are ready come after."""
+        self._more = True
 
-    async def after(self, checkpoint: Checkpoint) -> str | None:
-        """The next one. None: there is none left."""
+    async def coming(self, checkpoint: Checkpoint, most: int) -> list[str]:
+        """The next ones, up to `most`, at most READ_AHEAD; nothing: there is none left."""
         passed = None if checkpoint.walk is None else checkpoint.walk.passed
-        if not self._ready or passed != self._reached:
+        if self._ready and self._ready[0] == passed:
+            self._reached = self._ready.popleft()
+        short = not self._ready or (self._more and len(self._ready) < most)
+        if passed != self._reached or short:
             self._ready = deque(await self._read(passed, everything=checkpoint.phase == "list"))
-        self._reached = self._ready.popleft() if self._ready else None
-        return self._reached
+            self._reached, self._more = passed, len(self._ready) == READ_AHEAD
+        return list(islice(self._ready, most))
 
     async def _read(self, passed: str | None, *, everything: bool) -> list[str]:
         of = {"parent": self._parent, "after": passed or "", "limit": READ_AHEAD}

@@ -4,6 +4,8 @@ The parents come in the order of their ids; a parent's list is read to its end b
 page without a parent says that there is none left.
 """
 
+from typing import Final
+
 import msgspec
 
 from trunkline.runs.checkpoint import (
@@ -24,6 +26,10 @@ MAX_MISSING = 20
 """Parents in a row that the provider does not know, and none that it does, before that is no answer."""
 BLANK_PARENTS = 3
 """So many parents of which none has a child may be an outage behind a success."""
+
+
+NONE_LEFT: Final = Page([], None, None, None)
+"""After the last parent."""
 
 
 class ParentsMissingError(ValueError):

@@ -184,6 +184,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def stream(self, name: str) -> StreamSpec | None:
         return next((stream for stream in self.streams if stream.name == name), None)
 
+    @property
+    def parents(self) -> dict[str, str]:
+        """Of streams that are read for each record of another: that one."""
+        return {one.name: one.parent.stream for one in self.streams if one.parent is not None}
+
     def children(self, name: str) -> tuple[str, ...]:
         """Streams that are read for each record of this one."""
         return tuple(one.name for one in self.streams if one.parent is not None and one.parent.stream == name)

@@ -1,5 +1,7 @@
 """A stream that is read for each record of another: whole, only what changed, broken off, deleted."""
 
+import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -12,6 +14,8 @@ from journey_kit.way import Ahead, live
 from sqlalchemy import text
 
 from trunkline.runs.pages import PageWriter
+from trunkline.runs.provider import ProviderClient
+from trunkline.runs.walker import AT_ONCE
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.services import build_services
@@ -309,11 +313,41 @@ async def test_a_provider_that_knows_none_of_the_tickets_is_not_believed(desk):
     await desk.sync("full", CHILDREN)
     assert (await desk.runs())[-1][:2] == ("full", "failed")
     assert await desk.held() == held
-    assert desk.asked().total() - before == 20
+    assert desk.asked().total() - before in range(20, 20 + AT_ONCE)
+
+
+@pytest.fixture
+def slow(monkeypatch) -> list[int]:
+    """The provider takes its time for conversations, and answers in another order than it was asked in.
+
+    How many calls were under way as each began.
+    """
+    page, asked, under_way = ProviderClient.page, itertools.count(), [0]
+    seen: list[int] = []
+
+    async def slowly(self, target, spec, read, values, **more):
+        if spec.parent is None:
+            return await page(self, target, spec, read, values, **more)
+        under_way[0] += 1
+        seen.append(under_way[0])
+        try:
+            await asyncio.sleep((7 - next(asked) % 8) * 0.005)
+            return await page(self, target, spec, read, values, **more)
+        finally:
+            under_way[0] -= 1
+
+    monkeypatch.setattr(ProviderClient, "page", slowly)
+    return seen
+
+
+async def test_several_tickets_are_asked_at_a_time(desk, slow):
+    await started(desk)
+    assert max(slow) == AT_ONCE
+    assert await desk.doubled() == []
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3, 5])
-async def test_killed_half_way_it_goes_on_where_it_stood(desk, monkeypatch, commits):
+async def test_killed_half_way_it_goes_on_where_it_stood(desk, monkeypatch, slow, commits):
     tickets = [one.id for one in live(desk.simulator, desk.account, TICKETS) if not one.values["spam"]]
     desk.say(tickets[len(tickets) // 2], 21)
     await desk.install([TICKETS])
@@ -350,6 +384,7 @@ async def test_killed_half_way_it_goes_on_where_it_stood(desk, monkeypatch, comm
     await desk.holds()
     assert (await desk.runs())[0][1] == "succeeded"
     assert {one: desk.asked()[one] for one in read} == read  # what was finished is not read again
+    assert max(slow) == AT_ONCE
     assert await desk.doubled() == []
 
 

@@ -246,3 +246,17 @@ async def test_events_that_look_otherwise_are_told_of_without_a_reload(
     assert "Messages no longer look as agreed" in text
     assert "objectId is text" in text
     assert 'hx-trigger="every' in text
+
+
+async def test_a_stream_tells_that_what_it_is_read_for_is_in_trouble(
+    factory: Any, people: Seeded, owner: Any
+) -> None:
+    tenant = people.tenants["globex"].id
+    connection = await factory.connection(tenant, connector="freshdesk", name="Desk")
+    failing = {"failures": 4, "cause": "forbidden", "cause_since": now()}
+    await factory.stream(tenant, connection, "tickets", **failing)
+    await factory.stream(tenant, connection, "conversations")
+    text = (await owner.get(f"/portal/connections/{connection}")).text
+    line = text.partition("Waiting for Tickets since")[2].partition("</p>")[0]
+    assert "It is read for each record of another stream" in line
+    assert text.count("Up to date") == 0

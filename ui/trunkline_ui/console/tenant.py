@@ -74,7 +74,11 @@ class TenantPages(Controller):
             "here": f"/console/tenants/{known.slug}",
             "panels": [
                 connection_panel(
-                    one, label_of(connectors, one.row.connector), streams[one.row.connector], moment
+                    one,
+                    label_of(connectors, one.row.connector),
+                    streams[one.row.connector],
+                    known_as[one.row.connector].parents if one.row.connector in known_as else {},
+                    moment,
                 )
                 for one in sorted(found, key=severity)
             ],

@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from trunkline.health.across import AffectedRow, RunRow, WorkRow
-from trunkline.health.assessment import LEVELS, ConnectionFacts, StreamFacts, assess_stream, stream_health
+from trunkline.health.assessment import LEVELS, ConnectionFacts, StreamFacts, StreamHealth, assess_stream
+from trunkline.health.lines import stream_lines
 from trunkline.health.service import ConnectionHealth
 from trunkline.readers.schemas import ReaderView
 from trunkline.resilience.failures import failure
@@ -115,9 +116,14 @@ Labels = Mapping[UUID, tuple[str, Mapping[str, str]]]
 
 
 def connection_panel(
-    one: ConnectionHealth, label: str, streams: Mapping[str, str], now: datetime
+    one: ConnectionHealth,
+    label: str,
+    streams: Mapping[str, str],
+    parents: Mapping[str, str],
+    now: datetime,
 ) -> ConnectionPanel:
-    """`label`: the connector's; `streams`: labels by name."""
+    """`label`: the connector's; `streams`: labels by name; `parents`: as `stream_lines` takes them."""
+    lines = stream_lines(one.row.facts, parents, now)
     facts, health = one.row.facts, one.health
     code = (health.cause if health else None) or None
     stream = health.stream if health and health.level != "healthy" else None
@@ -132,7 +138,7 @@ def connection_panel(
         cause=cause_of(code) if code else None,
         sentence=health.support if health else SENTENCES.get(facts.state, ""),
         stream=streams.get(stream, stream) if stream else "",
-        streams=[_stream_line(facts, found, streams, now) for found in facts.streams],
+        streams=[_stream_line(facts, found, lines[found.stream], streams, now) for found in facts.streams],
         records=sum(found.records for found in facts.streams),
     )
 
@@ -145,11 +151,14 @@ def severity(one: ConnectionHealth) -> tuple[int, float]:
 
 
 def _stream_line(
-    connection: ConnectionFacts, facts: StreamFacts, labels: Mapping[str, str], now: datetime
+    connection: ConnectionFacts,
+    facts: StreamFacts,
+    line: StreamHealth,
+    labels: Mapping[str, str],
+    now: datetime,
 ) -> StreamLine:
     state = connection.state
     health = assess_stream(facts, now)
-    line = stream_health(connection, facts, now)
     code = facts.cause or (health.cause if health.why == "review" else None)
     badge, word = ("running", "") if facts.running and health.level == "healthy" else (health.level, "")
     if state != "active":
@@ -158,12 +167,15 @@ def _stream_line(
         badge, word = "paused", "" if facts.cause else "No recipe"
     elif health.level == "healthy" and facts.last_success_at is None and not facts.running:
         badge, word = "queued", "Not yet read"
+    elif line.why == "parent":
+        other = labels.get(line.waits_for or "", "")
+        badge, word = (line.level, "") if line.level else ("paused", f"Waits for {other}")
     return StreamLine(
         facts=facts,
         label=labels.get(facts.stream, facts.stream),
         badge=badge,
         word=word,
-        lag_seconds=health.lag_seconds,
+        lag_seconds=line.lag_seconds if line.why == "parent" else health.lag_seconds,
         target_seconds=line.target_seconds,
         doing=line.doing,
         waiting_until=health.waiting_until,

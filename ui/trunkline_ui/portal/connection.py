@@ -10,7 +10,7 @@ from trunkline.actions import repository as calls_repository
 from trunkline.actions.service import ActionService
 from trunkline.connections.service import ConnectionService
 from trunkline.health.arrival import arrivals
-from trunkline.health.assessment import stream_health
+from trunkline.health.lines import stream_lines
 from trunkline.health.service import HealthService
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
@@ -111,7 +111,7 @@ class ConnectionPages(Controller):
         asks = manifest is None or manifest.asks
         labels = stream_labels(connectors, connection.spoken)
         facts = judged.row.facts if judged else None
-        fresh = {one.stream: stream_health(facts, one, moment) for one in facts.streams} if facts else {}
+        fresh = stream_lines(facts, manifest.parents if manifest else {}, moment) if facts else {}
         context |= {
             "telling": telling,
             "asks": asks,
@@ -146,7 +146,7 @@ class ConnectionPages(Controller):
                 )
                 for one in streams
             ],
-            "fresh": {name: fresh_line(one) for name, one in fresh.items()},
+            "fresh": {name: fresh_line(one, labels) for name, one in fresh.items()},
             "arriving": arriving[connection_id],
             "schedules": {one.stream: one.schedule_seconds for one in streams},
             "targets": targets(streams, labels, manifest),

@@ -48,6 +48,7 @@ HEADLINES: dict[Why, str] = {
     "unread": "No recipe",
     "stopped": "Stopped",
     "reconnect": "Reconnect needed",
+    "parent": "Waiting for another stream",
 }
 
 
@@ -68,14 +69,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     options: list[tuple[str, str]]
 
 
-def fresh_line(found: StreamHealth) -> FreshLine:
+def fresh_line(found: StreamHealth, labels: Mapping[str, str]) -> FreshLine:
+    """`labels`: of the connection's streams."""
+    other = labels.get(found.waits_for or "")
     wanted = f"target {duration(found.target_seconds)}"
     if found.lag_seconds is None:
         against = f"not yet read, {wanted}"
     else:
         against = f"{duration(found.lag_seconds)} behind, {wanted}"
     return FreshLine(
-        headline=HEADLINES[found.why],
+        headline=f"Waiting for {other}" if other else HEADLINES[found.why],
         health=found,
         against=against,
         late=found.level is not None and (found.lag_seconds or 0) > found.target_seconds,
