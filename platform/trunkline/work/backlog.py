@@ -8,9 +8,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.work.due import Lane
 from trunkline.work.fairness import Candidate
-
-_LOCK = 0x7472756E6B776B  # any number that nothing else locks
 
 # A process that stops right here (SIGSTOP, a long pause) must not keep the others from dispatching. Plans go
 # by the indexes whatever the statistics say: they know a tenant's share of the rows on average only, which is
@@ -19,7 +18,8 @@ _ONE_AT_A_TIME = text("""
     SELECT set_config('idle_in_transaction_session_timeout', '2000', true),
            set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
            set_config('enable_sort', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
-           pg_try_advisory_xact_lock(:lock) AS mine
+           (SELECT bool_and(pg_try_advisory_xact_lock(lock))
+            FROM unnest(CAST(:locks AS bigint[])) AS lock) AS mine
 """)
 
 _WEIGHTS = text("SELECT id, weight FROM tenants WHERE id = ANY(CAST(:tenants AS uuid[])) AND weight <> 1")
@@ -69,9 +69,9 @@ class HandOut(msgspec.Struct, frozen=True):
     attempt: int
 
 
-async def one_at_a_time(session: AsyncSession) -> bool:
-    """Whether this transaction may dispatch; the caps would not hold with two at once."""
-    return bool((await session.execute(_ONE_AT_A_TIME, {"lock": _LOCK})).one().mine)
+async def one_at_a_time(session: AsyncSession, lane: Lane) -> bool:
+    """Whether this transaction may dispatch; a lane's caps would not hold with two at once."""
+    return bool((await session.execute(_ONE_AT_A_TIME, {"locks": list(lane.locks)})).one().mine)
 
 
 async def weights(session: AsyncSession, tenants: Collection[UUID]) -> dict[UUID, int]:

@@ -10,10 +10,12 @@ from trunkline.kernel.db import Database
 from trunkline.work import backlog, due
 from trunkline.work.backlog import HandOut
 from trunkline.work.due import Round
-from trunkline.work.fairness import Caps, InFlight, choose
+from trunkline.work.fairness import Candidate, Caps, InFlight, choose
 
 HANDED_SECONDS = 5.0
 """A hand-out is begun within a second or two; one of a process that ended first waits no whole lease."""
+GOES = 20
+"""Looks in one round at tenants further on, while those looked at are all at their caps."""
 _FIRST = UUID(int=0)
 _LAST = UUID(int=2**128 - 1)
 _NOTHING = InFlight(tenants={}, connections={})
@@ -41,30 +43,43 @@ class Dispatcher:
         self._after = _LAST
         self._long = False
         self._asleep = False
+        self._each = due.PER_TENANT
 
     async def lease(self, free: int) -> Batch | None:
         """At most `free` pieces of work; None when another process is dispatching right now."""
         async with self._db.system() as session:
-            if not await backlog.one_at_a_time(session):
+            if not await backlog.one_at_a_time(session, self._lane):
                 return None
-            found = await (self._by_tenant(session) if self._long else self._at_a_glance(session))
-            if found is None:
-                found = await self._by_tenant(session)
-            chosen = choose(
-                found.due,
-                found.in_flight,
-                free=free,
-                caps=self._caps,
-                after=self._after,
-                weights=found.weights,
-            )
+            found = None if self._long else await self._at_a_glance(session)
+            chosen: list[Candidate] = []
+            for _ in range(GOES):
+                found = found or await self._by_tenant(session, free)
+                chosen = choose(
+                    found.due,
+                    found.in_flight,
+                    free=free,
+                    caps=self._caps,
+                    after=self._after,
+                    weights=found.weights,
+                )
+                more = found.full or found.visited is not None or len(chosen) < len(found.due)
+                self._go_on(chosen, found.visited)
+                if chosen or found.visited is None:
+                    break
+                found = None
             handed = await backlog.hand_out(session, chosen, self._seconds) if chosen else []
-        if chosen:
-            self._after = max((one.tenant_id for one in chosen), key=lambda one: (one <= self._after, one))
-        elif found.visited:
-            self._after = found.visited
-        more = found.full or found.visited is not None or len(chosen) < len(found.due)
         return Batch(handed, more=more)
+
+    def _go_on(self, chosen: Sequence[Candidate], visited: UUID | None) -> None:
+        """Behind the last tenant served; what slept may be of one further on, who does not count for that."""
+        served = [one.tenant_id for one in chosen]
+        if visited is not None:
+            served = [one for one in served if self._turn(one) <= self._turn(visited)] or [visited]
+        if served:
+            self._after = max(served, key=self._turn)
+
+    def _turn(self, tenant: UUID) -> tuple[bool, UUID]:
+        return tenant <= self._after, tenant
 
     async def _at_a_glance(self, session: AsyncSession) -> Round | None:
         """All that is due, if it is not much."""
@@ -77,13 +92,24 @@ class Dispatcher:
         weights = await backlog.weights(session, tenants) if len(tenants) > 1 else {}
         return Round(found.due, in_flight, weights)
 
-    async def _by_tenant(self, session: AsyncSession) -> Round:
+    async def _by_tenant(self, session: AsyncSession, free: int) -> Round:
         """Of the tenants behind the one served last, from the beginning again at the end."""
         if self._asleep:
             await due.rouse(session, self._lane, self._kinds)
         start = _FIRST if self._after == _LAST else UUID(int=self._after.int + 1)
-        found = await due.by_tenant(session, self._lane, self._kinds, start=start, caps=self._caps)
+        rows = due.rows_for(free)
+        found = await due.by_tenant(
+            session,
+            self._lane,
+            self._kinds,
+            start=start,
+            caps=self._caps,
+            rows=rows,
+            each=min(free, self._each),
+        )
         self._long, self._asleep = found.full or found.visited is not None, found.asleep
+        fair = due.NARROW if found.visited else rows // max(1, found.tenants)
+        self._each = min(max(fair, due.NARROW), due.PER_TENANT)
         return found
 
     async def take_back(self, handed: Sequence[HandOut]) -> None:

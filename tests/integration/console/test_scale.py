@@ -146,7 +146,15 @@ async def test_the_cost_is_that_of_the_trouble(db: Database, database_url: str) 
             )
             await repository.tenants_of(session, ids)
             await due.at_a_glance(session, due.lane_of(["sync"]), ["sync"])
-            await due.by_tenant(session, due.lane_of(["sync"]), ["sync"], start=UUID(int=0), caps=Caps())
+            await due.by_tenant(
+                session,
+                due.lane_of(["sync"]),
+                ["sync"],
+                start=UUID(int=0),
+                caps=Caps(),
+                rows=due.rows_for(20),
+                each=due.PER_TENANT,
+            )
             await due.in_flight(session, ["sync"])
 
         read[size] = await explained(db._console, db.console(), console)

@@ -1,4 +1,5 @@
-"""What dispatching costs grows with due work: not with the tenants at rest, nor with what one has waiting.
+"""What dispatching costs grows with what is handed out: not with the tenants at rest or with work due, nor with
+what one has waiting.
 
 Shown by the pages that PostgreSQL looked at, never by time.
 """
@@ -15,7 +16,7 @@ from trunkline.work import backlog, due
 from trunkline.work.dispatcher import Dispatcher
 from trunkline.work.fairness import Caps
 
-AT_REST = (100, 1_000, 10_000)
+SIZES = (100, 1_000, 10_000)
 FLOOD = 20_000
 KINDS = ["note"]
 
@@ -47,11 +48,13 @@ async def fill(
     await owner.close()
 
 
-async def pages(db: Database, kinds: list[str] = KINDS) -> dict[str, int]:
+async def pages(
+    db: Database, kinds: list[str] = KINDS, *, free: int = 20, start: UUID | None = None
+) -> dict[str, int]:
     """That each statement of a round looks at."""
     lane = due.lane_of(kinds)
-    values: dict[str, Any] = {"kinds": kinds, "window": due.WINDOW, "most": due.ROUSED, "start": UUID(int=0)}
-    values |= {"visits": due.VISITS, "each": due.PER_TENANT, "tenant_cap": 8, "connection_cap": 4}
+    values: dict[str, Any] = {"kinds": kinds, "most": due.ROUSED, "start": start or UUID(int=0)}
+    values |= {"each": min(free, due.PER_TENANT), "tenant_cap": 8, "connection_cap": 4}
     found: dict[str, int] = {}
     statements = {
         "at a glance": lane.at_a_glance,
@@ -60,8 +63,9 @@ async def pages(db: Database, kinds: list[str] = KINDS) -> dict[str, int]:
         "in flight": due._IN_FLIGHT,
     }
     async with db.system() as session:
-        assert await backlog.one_at_a_time(session)
+        assert await backlog.one_at_a_time(session, lane)
         for name, statement in statements.items():
+            values["rows"] = due.WINDOW if statement is lane.at_a_glance else due.rows_for(free)
             explain = text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement.text)
             needed = {name: values[name] for name in explain._bindparams}
             plan = (await session.execute(explain, needed)).scalar_one()[0]["Plan"]
@@ -74,14 +78,32 @@ async def test_tenants_at_rest_cost_nothing(db: Database, database_url: str) -> 
     await fill(database_url, 50, 20)
     seen: dict[int, dict[str, int]] = {}
     at_rest = 0
-    for number in AT_REST:
+    for number in SIZES:
         await fill(database_url, number - at_rest, 2, due_in=3600, ready=False)
         at_rest = number
         await pages(db)  # marks what is dead, once
         seen[number] = await pages(db)
-    few, many = seen[AT_REST[0]], seen[AT_REST[-1]]
+    few, many = seen[SIZES[0]], seen[SIZES[-1]]
     for name, number in many.items():
         assert number <= few[name] * 1.25 + 10, seen  # an index of a hundred times the rows is a level deeper
+
+
+@pytest.mark.parametrize("start", [UUID(int=0), UUID(int=2**128 - 2**120)], ids=["first", "last"])
+async def test_tenants_with_work_due_cost_nothing_that_their_turn_does_not(
+    db: Database, database_url: str, start: UUID
+) -> None:
+    """From anywhere in the round of turns; more free slots look at more, in proportion."""
+    seen: dict[int, dict[int, int]] = {}
+    there = 0
+    for number in SIZES:
+        await fill(database_url, number - there, 2)
+        there = number
+        await pages(db, start=start)
+        seen[number] = {free: (await pages(db, free=free, start=start))["by tenant"] for free in (1, 20, 100)}
+    for number, by_free in seen.items():
+        for free, found in by_free.items():
+            assert found <= 60 + 12 * due.rows_for(free), (number, seen)
+    assert seen[SIZES[-1]][1] * 2 < seen[SIZES[-1]][100]
 
 
 async def test_what_one_tenant_has_waiting_costs_nothing(db: Database, database_url: str) -> None:

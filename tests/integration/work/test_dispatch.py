@@ -43,7 +43,7 @@ async def test_a_thousand_items_of_one_tenant_do_not_delay_anothers(db: Database
 async def test_turns_with_a_long_backlog(db: Database, backlog, monkeypatch, *, asleep: bool) -> None:
     """More tenants than are visited in one go; each still gets its turn before anyone gets a second one."""
     monkeypatch.setattr(due, "WINDOW", 10)
-    monkeypatch.setattr(due, "VISITS", 7)
+    monkeypatch.setattr(due, "SPARE", 3)
     monkeypatch.setattr(due, "PER_TENANT", 2)
     tenants = [uuid4() for _ in range(12)]
     for tenant in tenants:
@@ -61,7 +61,7 @@ async def test_nothing_is_left_behind_and_nothing_twice(
     db: Database, backlog, monkeypatch, *, asleep: bool
 ) -> None:
     monkeypatch.setattr(due, "WINDOW", 10)
-    monkeypatch.setattr(due, "VISITS", 9)
+    monkeypatch.setattr(due, "SPARE", 1)
     tenants = [uuid4() for _ in range(6)]
     for tenant in tenants:
         await backlog.add_many(tenant, 20, due_at=PAST)
@@ -149,6 +149,58 @@ async def test_what_slept_and_what_is_ready_take_turns(db: Database, backlog, mo
     assert served == {many: 8, dozing: 8, few: 1, late: 1}  # the cap of a tenant is 8
 
 
+async def test_those_at_their_caps_hide_nobody_behind_them(db: Database, backlog, monkeypatch) -> None:
+    """More of them than are looked at in one go."""
+    monkeypatch.setattr(due, "WINDOW", 10)
+    monkeypatch.setattr(due, "SPARE", 3)
+    caps = Caps(tenant=2)
+    full, last = sorted(uuid4() for _ in range(20)), UUID(int=2**128 - 2)
+    for tenant in full:
+        await backlog.add_many(tenant, 5, due_at=PAST)
+    one = dispatcher(db, caps=caps)
+    served = [work.tenant_id for _ in range(10) for work in await leased(one, 4)]
+    assert Counter(served) == dict.fromkeys(full, 2)
+    await backlog.add(last, "k")
+    assert [work.tenant_id for work in await leased(dispatcher(db, caps=caps), 1)] == [last]
+
+
+async def test_what_slept_is_served_without_taking_the_turns_before_it(
+    db: Database, backlog, monkeypatch
+) -> None:
+    monkeypatch.setattr(due, "WINDOW", 10)
+    monkeypatch.setattr(due, "SPARE", 2)
+    tenants, dozing = [UUID(int=number) for number in range(1, 13)], UUID(int=99)
+    await backlog.add_many(dozing, 3, due_at=PAST)
+    await backlog.lull(asleep=True)
+    for tenant in tenants:
+        await backlog.add_many(tenant, 3, due_at=PAST)
+    async with db.system() as session:  # whoever is looked at first is busy, so what slept goes before it
+        await session.execute(
+            text(
+                "UPDATE work SET lease_until = now() + interval '1 minute' WHERE key = '000000' "
+                "AND tenant_id = ANY(CAST(:some AS uuid[]))"
+            ),
+            {"some": tenants[:4]},
+        )
+    one = dispatcher(db)
+    assert [work.tenant_id for work in await leased(one, 1)] == [dozing]
+    following = [work.tenant_id for _ in range(8) for work in await leased(one, 1)]
+    assert following == tenants[4:]
+
+
+async def test_more_is_looked_at_of_each_the_fewer_there_are(db: Database, backlog, monkeypatch) -> None:
+    monkeypatch.setattr(due, "WINDOW", 10)
+    monkeypatch.setattr(due, "SPARE", 0)
+    for _ in range(4):
+        await backlog.add_many(uuid4(), 20, due_at=PAST)
+    one = dispatcher(db, caps=Caps(tenant=20))
+    served: Counter[UUID] = Counter()
+    for _ in range(3):  # the first look is cut off, the second finds out how many there are
+        served.update(work.tenant_id for work in await leased(one, 16))
+    assert sum(served.values()) >= 16 + 8 + 16
+    assert max(served.values()) - min(served.values()) <= 4, served
+
+
 async def test_an_expired_lease_is_handed_out_again_with_the_next_attempt(
     db: Database, backlog, tenant: UUID
 ) -> None:
@@ -179,9 +231,15 @@ async def test_taking_back(db: Database, backlog, tenant: UUID) -> None:
     assert len(await leased(one, 5)) == 1
 
 
-async def test_one_dispatches_at_a_time(db: Database, backlog, tenant: UUID) -> None:
-    await backlog.add(tenant, "k")
+@pytest.mark.parametrize("kind", ["note", due.SENDING])
+async def test_one_dispatches_at_a_time_of_each_lane(db: Database, backlog, tenant: UUID, kind: str) -> None:
+    """Caps are a lane's, so neither waits for the other; who leases of both is alone."""
+    (other,) = {"note", due.SENDING} - {kind}
+    for one in (kind, other):
+        await backlog.add(tenant, "k", kind=one)
     async with db.system() as session:
-        assert await sql.one_at_a_time(session)
-        assert await dispatcher(db).lease(5) is None
-    assert len(await leased(dispatcher(db), 5)) == 1
+        assert await sql.one_at_a_time(session, due.lane_of([kind]))
+        assert await dispatcher(db, kind).lease(5) is None
+        assert await dispatcher(db, kind, other).lease(5) is None
+        assert len(await leased(dispatcher(db, other), 5)) == 1
+    assert len(await leased(dispatcher(db, kind), 5)) == 1
