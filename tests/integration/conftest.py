@@ -1,10 +1,12 @@
 """What all tests on real servers share: made once a process, whatever can be."""
 
 import functools
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,6 +24,9 @@ from trunkline_tenants.directory import Directory
 from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.seed import Seeded, seed_people
 from trunkline_ui.rendering import create_environment
+
+if str(Path(__file__).parent) not in sys.path:  # for ui_kit
+    sys.path.insert(0, str(Path(__file__).parent))
 
 PASSWORD = "correct horse battery"
 PEOPLED = "peopled"

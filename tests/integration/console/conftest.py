@@ -7,41 +7,29 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import insert
+from ui_kit import rows as plain
+from ui_kit.installation import ORIGIN, built, with_pages
+from ui_kit.visitor import Visitor
 
-from trunkline.connections.models import Connection
 from trunkline.health.issues import open_issue
 from trunkline.kernel.clock import now
-from trunkline.kernel.db import OPERATOR
 from trunkline.kernel.ids import new_id
-from trunkline.kernel.settings import Settings
 from trunkline.kit.scaffolding import scaffold
 from trunkline.packages.archive import pack
-from trunkline.runs.models import Run, Stream
-from trunkline.sdk.registry import Connectors
-from trunkline.services import Services, build_services
+from trunkline.services import Services
 from trunkline.web import Web
 from trunkline.work.models import Work
-from trunkline_connectors.catalogue import manifests
-from trunkline_tenants.dependencies import DEPENDENCIES
 from trunkline_tenants.directory import Directory
-from trunkline_tenants.guards import AccessGuard
-from trunkline_tenants.logins import Logins
-from trunkline_tenants.middleware import Authentication
 from trunkline_tenants.seed import Seeded
-from trunkline_tenants.throttle import Throttle
 from trunkline_ui.auth import AuthPages
 from trunkline_ui.console.routes import CONSOLE
-from trunkline_ui.rendering import error_page, template_config
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
-PASSWORD = "correct horse battery"
-ORIGIN = "http://testserver.local"
 EVERY_STATE = {
     "Hooli": "reconnect_needed",
     "Pied Piper": "failing",
@@ -53,73 +41,31 @@ EVERY_STATE = {
 """Name -> how `Rows.tenant_at` makes it."""
 
 
-class Rows:
-    """Rows as the engine writes them, one tenant at a time."""
+class Rows(plain.Rows):
+    """Of tenants whose people must not show: `personal` stands wherever a person's words can."""
 
     def __init__(self, services: Services) -> None:
-        self.services = services
-        self.db = services.db
+        super().__init__(services)
         self.directory = Directory(services.db)
 
-    async def connection(self, tenant_id: UUID, *, state: str = "active", **values: Any) -> UUID:
-        identity = new_id()
-        row = {
-            "tenant_id": tenant_id,
-            "id": identity,
-            "connector": "hubspot",
-            "name": "HubSpot",
-            "state": state,
-            "account_id": "24681012",
+    async def connection(self, tenant_id: UUID, **values: Any) -> UUID:
+        personal = {
             "account_label": "somebody@personal.example",
-            "oauth_client_tenant": OPERATOR,
-            "oauth_client_id": UUID(int=7),
-            "scopes": ["oauth"],
-            "via": "portal",
             "created_by": "Ada Personal",
             "end_user_id": "user-personal",
-            **values,
         }
-        async with self.db.tenant(tenant_id) as session:
-            await session.execute(insert(Connection).values(**row))
-        return identity
+        return await super().connection(tenant_id, **{**personal, **values})
 
     async def stream(
         self, tenant_id: UUID, connection_id: UUID, stream: str = "contacts", **values: Any
     ) -> None:
-        moment = now()
-        row = {
-            "schedule_seconds": 60,
-            "freshness_seconds": 900,
-            "created_at": moment - timedelta(days=20),
-            "last_success_at": moment - timedelta(seconds=20),
-            "next_due_at": moment + timedelta(seconds=40),
-            "records": 1234,
-            **values,
-        }
-        async with self.db.tenant(tenant_id) as session:
-            await session.execute(
-                insert(Stream).values(tenant_id=tenant_id, connection_id=connection_id, stream=stream, **row)
-            )
+        old = {"created_at": now() - timedelta(days=20), "records": 1234}
+        await super().stream(tenant_id, connection_id, stream, **{**old, **values})
 
-    async def run(self, tenant_id: UUID, connection_id: UUID, **values: Any) -> UUID:
-        identity, moment = new_id(), now()
-        row = {
-            "stream": "contacts",
-            "mode": "incremental",
-            "trigger": "schedule",
-            "state": "succeeded",
-            "attempt": 1,
-            "fetched": 321,
-            "created_at": moment - timedelta(seconds=90),
-            "started_at": moment - timedelta(seconds=80),
-            "finished_at": moment - timedelta(seconds=20),
-            **values,
-        }
-        async with self.db.tenant(tenant_id) as session:
-            await session.execute(
-                insert(Run).values(tenant_id=tenant_id, id=identity, connection_id=connection_id, **row)
-            )
-        return identity
+    async def run(
+        self, tenant_id: UUID, connection_id: UUID, stream: str = "contacts", **values: Any
+    ) -> UUID:
+        return await super().run(tenant_id, connection_id, stream, **{"fetched": 321, **values})
 
     async def work(self, tenant_id: UUID, connection_id: UUID, **values: Any) -> None:
         row = {"kind": "sync", "key": f"{connection_id}:contacts", **values}
@@ -169,47 +115,10 @@ class Rows:
         return {name: await self.tenant_at(name, level) for name, level in EVERY_STATE.items()}
 
 
-class Visitor:
-    """A browser of one person."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self.client = client
-        self.csrf = ""
-
-    async def sign_in(self, email: str) -> "Visitor":
-        await self.client.get("/login")
-        form = {"email": email, "password": PASSWORD, "csrf_token": self.client.cookies["trunkline_form"]}
-        answer = await self.client.post("/login", data=form)
-        assert answer.status_code == 303, answer.text
-        text = (await self.client.get("/console")).text
-        self.csrf = text.partition('name="csrf-token" content="')[2].partition('"')[0]
-        return self
-
-    async def get(self, path: str, *, target: str = "") -> Any:
-        headers = {"hx-request": "true", "hx-target": target} if target else {}
-        return await self.client.get(path, headers=headers)
-
-    async def post(self, path: str, **data: str) -> Any:
-        return await self.client.post(path, data={"csrf_token": self.csrf, **data})
-
-    async def flash(self, answer: Any) -> str:
-        """The page that a redirect leads to."""
-        assert answer.status_code == 303, answer.text
-        return (await self.client.get(answer.headers["location"])).text
-
-
 @pytest.fixture
 async def services(database_url: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Services]:
-    settings = Settings(
-        public_url=ORIGIN,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        data=tmp_path,
-        sandbox_url="http://127.0.0.1:9",
-    )
-    made = build_services(settings, Connectors(manifests()), application="test")
-    yield made
-    await made.close()
+    async with built(database_url, valkey_url, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -219,19 +128,7 @@ def stage(make_stage: Any) -> Any:
 
 @pytest.fixture
 def app(services: Services, stage: Any) -> Web:
-    directory, logins = Directory(services.db), Logins(services.db, Throttle(None))
-    given = msgspec.structs.asdict(services)
-    return stage.create_app(
-        services.settings,
-        {**given, "directory": directory, "logins": logins},
-        api=[],
-        pages=[*CONSOLE, AuthPages],
-        error_page=error_page,
-        guards=[AccessGuard(services.settings, directory)],
-        middleware=[Authentication(services.settings, directory, logins)],
-        dependencies=DEPENDENCIES,
-        template_config=template_config(),
-    )
+    return with_pages(services, stage, [*CONSOLE, AuthPages])
 
 
 @pytest.fixture(scope="session")
@@ -257,7 +154,7 @@ async def visitors(app: Web, people: Seeded) -> AsyncIterator[Any]:
     async def enter(email: str) -> Visitor:
         client = AsyncClient(transport=ASGITransport(app=app), base_url=ORIGIN)
         clients.append(client)
-        return await Visitor(client).sign_in(email)
+        return await Visitor(client, "/console").sign_in(email)
 
     yield enter
     for client in clients:

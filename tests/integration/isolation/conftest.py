@@ -11,9 +11,8 @@ import pytest
 
 from trunkline.kernel.embedded import EmbeddedServers
 
-for needed in (Path(__file__).parent, Path(__file__).parents[1] / "portal"):  # whose rows serve here too
-    if str(needed) not in sys.path:
-        sys.path.insert(0, str(needed))
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -1,53 +1,27 @@
 """The portal on a real database, with two tenants whose rows are made by hand."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from httpx import ASGITransport, AsyncClient
+from httpx2 import ASGITransport, AsyncClient
+from ui_kit.factory import Factory
+from ui_kit.installation import ORIGIN, built, with_pages
+from ui_kit.visitor import Visitor
 
-from trunkline.kernel.settings import Settings
-from trunkline.sdk.registry import Connectors
-from trunkline.services import Services, build_services
+from trunkline.services import Services
 from trunkline.web import Web
-from trunkline_connectors.catalogue import manifests
-from trunkline_tenants.dependencies import DEPENDENCIES
-from trunkline_tenants.directory import Directory
-from trunkline_tenants.guards import AccessGuard
-from trunkline_tenants.logins import Logins
-from trunkline_tenants.middleware import Authentication
 from trunkline_tenants.seed import Seeded
-from trunkline_tenants.throttle import Throttle
 from trunkline_ui.assets import static_file
 from trunkline_ui.auth import AuthPages
 from trunkline_ui.portal.routes import PORTAL
-from trunkline_ui.rendering import error_page, template_config
-
-if str(Path(__file__).parent) not in sys.path:
-    sys.path.insert(0, str(Path(__file__).parent))
-
-from portal_kit.factory import Factory
-from portal_kit.visitor import Visitor
-
-ORIGIN = "http://testserver.local"
-SANDBOX = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 async def services(database_url: str, valkey_url: str, tmp_path: Path) -> AsyncIterator[Services]:
-    settings = Settings(
-        public_url=ORIGIN,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        data=tmp_path,
-        sandbox_url=SANDBOX,
-    )
-    made = build_services(settings, Connectors(manifests()), application="test")
-    yield made
-    await made.close()
+    async with built(database_url, valkey_url, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +31,7 @@ def stage(make_stage: Any) -> Any:
 
 @pytest.fixture
 def app(services: Services, stage: Any) -> Web:
-    directory, logins = Directory(services.db), Logins(services.db, Throttle(None))
-    given = msgspec.structs.asdict(services)
-    return stage.create_app(
-        services.settings,
-        {**given, "directory": directory, "logins": logins},
-        api=[],
-        pages=[*PORTAL, AuthPages, static_file],
-        error_page=error_page,
-        guards=[AccessGuard(services.settings, directory)],
-        middleware=[Authentication(services.settings, directory, logins)],
-        dependencies=DEPENDENCIES,
-        template_config=template_config(),
-    )
+    return with_pages(services, stage, [*PORTAL, AuthPages, static_file])
 
 
 @pytest.fixture(scope="session")

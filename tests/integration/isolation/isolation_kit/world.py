@@ -12,9 +12,9 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from portal_kit.factory import Factory
-from portal_kit.rows import Made
 from sqlalchemy import insert, select
+from ui_kit.factory import Factory
+from ui_kit.rows import Made
 
 from trunkline.access.schemas import ConnectSessionIn, EndUser
 from trunkline.actions import repository as action_calls

@@ -1,17 +1,18 @@
-"""A member's browser."""
+"""A browser of one person."""
 
 from typing import Any
 
-from httpx import AsyncClient
+from httpx2 import AsyncClient
 
 PASSWORD = "correct horse battery"
 
 
 class Visitor:
-    """A browser of one member."""
+    """A member's, or with another `home` somebody's from support."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, home: str = "/portal") -> None:
         self.client = client
+        self.home = home
         self.csrf = ""
 
     async def sign_in(self, email: str) -> "Visitor":
@@ -19,7 +20,7 @@ class Visitor:
         form = {"email": email, "password": PASSWORD, "csrf_token": self.client.cookies["trunkline_form"]}
         answer = await self.client.post("/login", data=form)
         assert answer.status_code == 303, answer.text
-        text = (await self.client.get("/portal")).text
+        text = (await self.client.get(self.home)).text
         self.csrf = text.partition('name="csrf-token" content="')[2].partition('"')[0]
         assert self.csrf
         return self

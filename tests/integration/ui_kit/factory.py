@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from portal_kit.rows import Made, Rows
 from sqlalchemy import insert
+from ui_kit.rows import Made, Rows
 
 from trunkline.actions import repository as calls
 from trunkline.actions.running import sealed_place
