@@ -1,6 +1,7 @@
 """SQL of the console: what goes on across tenants. Runs in a console session, whose role sees no record."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,9 @@ from trunkline.health.repository import came_back, of_issue
 from trunkline.readers.schemas import FailingReader
 from trunkline.runs.models import Run
 from trunkline.work.models import Work
+
+MOST_WORK: Final = 1000
+"""Rows of one tenant's backlog that are looked at."""
 
 
 class CauseRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +81,13 @@ class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: datetime | None
     leased_by: str | None
     cause: str | None
+
+
+class PendingWork(msgspec.Struct, frozen=True):
+    """The first rows of a tenant's backlog, and how many it has: more than `MOST_WORK` are not counted."""
+
+    rows: list[WorkRow]
+    count: int
 
 
 async def causes(session: AsyncSession) -> list[CauseRow]:
@@ -171,12 +182,27 @@ async def last_runs(session: AsyncSession, tenant_id: UUID, *, limit: int) -> li
     return [RunRow(**row) for row in rows.mappings()]
 
 
-async def pending_work(session: AsyncSession, tenant_id: UUID, *, limit: int) -> list[WorkRow]:
-    """What is due first comes first."""
-    rows = await session.execute(
+# Statistics from before a flood know of a few rows only: then all would be read, in order to sort them.
+_IN_ORDER = text("""
+    SELECT set_config('enable_bitmapscan', :others, true), set_config('enable_seqscan', :others, true),
+           set_config('enable_sort', :others, true)
+""")
+
+
+async def pending_work(session: AsyncSession, tenant_id: UUID, *, limit: int) -> PendingWork:
+    """What is due first comes first, of the oldest `MOST_WORK`: of a long backlog no more is read."""
+    oldest = (
         select(*(getattr(Work, name) for name in WorkRow.__struct_fields__))
         .where(Work.tenant_id == tenant_id)
-        .order_by(Work.due_at, Work.id)
-        .limit(limit)
+        .order_by(Work.id)
+        .limit(MOST_WORK + 1)
+        .subquery()
     )
-    return [WorkRow(**row) for row in rows.mappings()]
+    await session.execute(_IN_ORDER, {"others": "off"})
+    rows = await session.execute(
+        select(oldest, func.count().over().label("all")).order_by(oldest.c.due_at, oldest.c.id).limit(limit)
+    )
+    found = [dict(row) for row in rows.mappings()]
+    await session.execute(_IN_ORDER, {"others": "on"})
+    count = max((row.pop("all") for row in found), default=0)
+    return PendingWork([WorkRow(**row) for row in found], count)

@@ -10,10 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.audit.service import append
 from trunkline.idempotency.service import ONCE, Once
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
 from trunkline.kernel.lists import Cursor, Limit, given, no_cursor, parted
+from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import needs
 from trunkline.runs import repository
 from trunkline.runs.schemas import ChangeList, EntityView, RecordList, RunList, SyncIn
@@ -149,6 +151,7 @@ class RunController(Controller):
         self,
         once: NamedDependency[Once],
         tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
         runs: NamedDependency[RunService],
         connection_id: FromPath[UUID],
         data: JSONBody[SyncIn | None] = None,
@@ -157,9 +160,19 @@ class RunController(Controller):
         asked = data or SyncIn()
 
         async def deed(session: AsyncSession) -> RunList:
-            return RunList(
-                await runs.sync_now(session, tenant_id, connection_id, asked.stream, asked.mode), None
-            )
+            started = await runs.sync_now(session, tenant_id, connection_id, asked.stream, asked.mode)
+            if started:
+                anew = any(run.mode == "full" for run in started) and asked.mode == "full"
+                await append(
+                    session,
+                    principal,
+                    "connection.reread_requested" if anew else "connection.sync_requested",
+                    "connection",
+                    connection_id,
+                    {"stream": asked.stream} if asked.stream else {},
+                    tenant_id=tenant_id,
+                )
+            return RunList(started, None)
 
         return await once(tenant_id, deed)
 

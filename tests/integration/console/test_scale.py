@@ -113,6 +113,34 @@ async def explained(
     return found
 
 
+async def test_a_long_backlog_is_not_read_for_its_page(db: Database, database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(_FILL, 1, 1_000)
+    await owner.execute("ANALYZE")
+    tenant = await owner.fetchval("SELECT tenant_id FROM work LIMIT 1")
+    (first,) = await owner.fetch(
+        """INSERT INTO work (tenant_id, id, kind, key, due_at) VALUES ($1, uuidv7(), 'sync', 'first', now() - interval '1 day')
+           RETURNING id""",
+        tenant,
+    )
+    async with db.console() as session:
+        few = await across.pending_work(session, tenant, limit=50)
+    assert (few.rows[0].id, few.count) == (first["id"], len(few.rows))
+    await owner.execute(
+        """INSERT INTO work (tenant_id, id, kind, key, due_at, ready)
+           SELECT $1, uuidv7(), 'note', n::text, now(), true FROM generate_series(1, 20000) n""",
+        tenant,
+    )
+    await owner.close()
+
+    async def ask(session: Any) -> None:
+        found = await across.pending_work(session, tenant, limit=50)
+        assert (found.rows[0].id, len(found.rows), found.count) == (first["id"], 50, across.MOST_WORK + 1)
+
+    (read,) = [one for one in (await explained(db._console, db.console(), ask)).values() if one]
+    assert sum(number for _, number in read) <= across.MOST_WORK + 1, read
+
+
 async def test_the_cost_is_that_of_the_trouble(db: Database, database_url: str) -> None:
     owner = await asyncpg.connect(database_url)
     directory = Directory(db)

@@ -6,12 +6,15 @@ import httpx2
 import pytest
 from litestar import Litestar
 from litestar.di import Provide
+from sqlalchemy import text
 
 from trunkline.idempotency.service import Idempotency
 from trunkline.kernel.errors import TrunklineError
-from trunkline.kernel.principal import SYSTEM
+from trunkline.kernel.principal import Principal
 from trunkline.runs.controllers import ChangeController, RecordController, RunController
 from trunkline.work.queue import WorkQueue
+
+PRODUCT = Principal(kind="api_key", id=str(uuid4()), role="product", label="A key of the whole installation")
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ async def api(harbor: Any) -> AsyncIterator[Any]:
             "idempotency": Provide(
                 lambda: Idempotency(harbor.rig.db, harbor.rig.vault, WorkQueue()), sync_to_thread=False
             ),
-            "principal": Provide(lambda: SYSTEM, sync_to_thread=False),
+            "principal": Provide(lambda: PRODUCT, sync_to_thread=False),
             "tenant_id": Provide(tenant_id),
         },
         exception_handlers={TrunklineError: problem},
@@ -106,6 +109,32 @@ async def test_a_sync_can_be_asked_for_and_its_runs_seen(api: Any, harbor: Any) 
     assert [run["state"] for run in rest["runs"]] == ["succeeded"]
     assert rest["next"] is None
     assert (await api.post(f"{path}/sync", json={"stream": "nothing"})).status_code == 404
+
+
+async def test_a_sync_asked_for_is_in_the_audit_log(api: Any, harbor: Any) -> None:
+    """As one asked for in the portal is; nothing that was refused, and a repeated request once."""
+    path = f"/v1/connections/{harbor.connection_id}/sync"
+    assert (await api.post(path)).json()["runs"] == []  # no recipe reads anything
+    await harbor.recipe()
+    for _ in range(2):
+        await api.post(path, json={"stream": "contacts"}, headers={"idempotency-key": "once"})
+    await harbor.work()
+    await api.post(path, json={"mode": "full"})
+    await api.post(path, json={"stream": "nothing"})
+    async with harbor.rig.db.tenant(harbor.tenant_id) as session:
+        rows = await session.execute(
+            text(
+                "SELECT action, target_kind, target_id, detail FROM audit_entries "
+                "WHERE tenant_id = :tenant AND action LIKE 'connection.%' ORDER BY sequence"
+            ),
+            {"tenant": harbor.tenant_id},
+        )
+        noted = [tuple(row) for row in rows if row.action.endswith("requested")]
+    target = ("connection", str(harbor.connection_id))
+    assert noted == [
+        ("connection.sync_requested", *target, {"stream": "contacts"}),
+        ("connection.reread_requested", *target, {}),
+    ]
 
 
 async def test_another_tenant_sees_nothing(api: Any, harbor: Any) -> None:

@@ -64,7 +64,7 @@ class TenantPages(Controller):
             addresses = await registered(session, tenant_id)
             issues = await across.affected(session, tenant_id=tenant_id, limit=ISSUES_SHOWN)
             runs = await across.last_runs(session, tenant_id, limit=RUNS_SHOWN)
-            work = await across.pending_work(session, tenant_id, limit=WORK_SHOWN + 1)
+            work = await across.pending_work(session, tenant_id, limit=WORK_SHOWN)
             reading = await readers.views(session, tenant_id)
             context = await framed(session, "/console")
         streams = {name: stream_labels(connectors, name) for name in {one.row.connector for one in found}}
@@ -90,8 +90,9 @@ class TenantPages(Controller):
             "issues": [issue_line(row, streams.get(row.connector, {})) for row in issues],
             "runs": [run_line(row, labels) for row in runs if row.connection_id in labels],
             "readers": [reader_line(row, moment) for row in reading],
-            "work": [work_line(row, labels, moment) for row in work[:WORK_SHOWN]],
-            "more_work": len(work) > WORK_SHOWN,
+            "work": [work_line(row, labels, moment) for row in work.rows],
+            "work_count": work.count,
+            "most_work": across.MOST_WORK,
             "modes": MODES,
             "triggers": TRIGGERS,
         }
