@@ -15,13 +15,18 @@ from trunkline.connections.jobs import EXPIRE_PENDING, expire_pending
 from trunkline.connections.models import Connection
 from trunkline.connections.schemas import AccessToken
 from trunkline.connections.service import ConnectionService
-from trunkline.deliveries.housekeeping import purge_deliveries, recover_everywhere, watch_health
+from trunkline.deliveries.housekeeping import (
+    purge_deliveries,
+    recover_everywhere,
+    watch_certificate,
+    watch_health,
+)
 from trunkline.deliveries.jobs import SHARED, DeliverHandler
 from trunkline.deliveries.outbox import DELIVER, WATCH
 from trunkline.deliveries.outbox import PURGE as PURGE_DELIVERIES
 from trunkline.deliveries.reader import WebhookReader
 from trunkline.deliveries.sender import Sender
-from trunkline.deliveries.service import RECOVER, DeliveryService
+from trunkline.deliveries.service import RECOVER, WATCH_CERTIFICATE, DeliveryService
 from trunkline.health.service import HealthService
 from trunkline.idempotency.jobs import PURGE, purge_answers
 from trunkline.idempotency.service import Idempotency
@@ -156,6 +161,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             PURGE_DELIVERIES: purge_deliveries(self.db),
             RECOVER: recover_everywhere(self.db, self.deliveries.recover_one),
             WATCH: watch_health(self.db, self.health),
+            WATCH_CERTIFICATE: watch_certificate(self.db),
             PROCESS: HookHandler(
                 db=self.db,
                 vault=self.vault,

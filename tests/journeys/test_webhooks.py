@@ -33,6 +33,7 @@ async def test_from_registering_to_sending_again(demo, organisation, portal, ope
     await page.get_by_label("What it is for").fill("Backend of our product")
     await page.get_by_label("Every change of a connection").check()
     await page.get_by_label("A connection stands better or worse than before.").check()
+    await page.get_by_label("By record").check()
     await check(page)
     await shoot(page, "webhooks-form-wide-light")
     await page.get_by_label("Address").fill(f"{receiver}/hooks")
@@ -43,6 +44,7 @@ async def test_from_registering_to_sending_again(demo, organisation, portal, ope
     await shoot(page, "webhooks-secret-wide-light")
     await page.get_by_role("link", name="To the endpoint").click()
     endpoint = page.url
+    await expect(page.get_by_text("kept for each record")).to_be_visible()
 
     await page.get_by_role("button", name="Send a test").click()
     await expect(

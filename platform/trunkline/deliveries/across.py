@@ -7,6 +7,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.deliveries.schedule import CERTIFICATE_NOTICE
+
 _SENT_TO = text("""
     SELECT d.tenant_id, d.id, e.type, d.state, d.attempts, e.occurred_at, a.status, a.cause
     FROM deliveries d JOIN outbound_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
@@ -21,6 +23,15 @@ _FAILING_ENDPOINTS = text("""
     WHERE removed_at IS NULL
       AND (failing_since < now() - interval '1 day' OR disabled_cause IN ('gone', 'failing'))
     ORDER BY coalesce(failing_since, disabled_at), id LIMIT :limit
+""")
+
+
+_ENDING_CERTIFICATES = text("""
+    SELECT e.tenant_id, e.id, e.url, c.certificate_ends AS ends
+    FROM endpoint_credentials c JOIN webhook_endpoints e ON e.tenant_id = c.tenant_id AND e.id = c.endpoint_id
+    WHERE e.removed_at IS NULL AND e.disabled_at IS NULL
+      AND c.certificate_ends < now() + CAST(:notice AS interval)
+    ORDER BY c.certificate_ends, e.id LIMIT :limit
 """)
 
 
@@ -48,6 +59,15 @@ class FailingEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     disabled_cause: str | None
 
 
+class EndingCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """Shown to an endpoint of a tenant or of the installation: it ends within 30 days, or has ended."""
+
+    tenant_id: UUID
+    id: UUID
+    url: str
+    ends: datetime
+
+
 async def sent_to(session: AsyncSession, endpoint_id: UUID, *, limit: int) -> list[SentRow]:
     """Newest first, of every tenant."""
     rows = await session.execute(_SENT_TO, {"endpoint": endpoint_id, "limit": limit})
@@ -58,3 +78,9 @@ async def failing_endpoints(session: AsyncSession, *, limit: int) -> list[Failin
     """The longest trouble first."""
     rows = await session.execute(_FAILING_ENDPOINTS, {"limit": limit})
     return [FailingEndpoint(**row) for row in rows.mappings()]
+
+
+async def ending_certificates(session: AsyncSession, *, limit: int) -> list[EndingCertificate]:
+    """The first to end first."""
+    rows = await session.execute(_ENDING_CERTIFICATES, {"notice": CERTIFICATE_NOTICE, "limit": limit})
+    return [EndingCertificate(**row) for row in rows.mappings()]

@@ -90,6 +90,15 @@ class EndpointData(msgspec.Struct, frozen=True, kw_only=True):
     """When it will be disabled unless something is taken; null once it is."""
 
 
+class CertificateData(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint_id: UUID
+    subject: str
+    """Of the certificate, such as CN=acme."""
+    ends_at: datetime
+    days_left: int
+    """Whole days, as of the notice: about 30, about 7, and 0 once it has ended."""
+
+
 class TestData(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     endpoint_id: UUID
@@ -126,6 +135,11 @@ TYPES = (
     EventType("health.changed", HealthData, "A connection stands better or worse than before."),
     EventType("endpoint.failing", EndpointData, "Another endpoint has taken nothing for a day."),
     EventType("endpoint.disabled", EndpointData, "Another endpoint is disabled: nothing is sent there."),
+    EventType(
+        "endpoint.certificate_expiring",
+        CertificateData,
+        "The client certificate that an endpoint is shown ends in 30 days, in 7, or has ended.",
+    ),
     EventType("webhook.test", TestData, "Sent when somebody asks for a test."),
 )
 TEST = "webhook.test"

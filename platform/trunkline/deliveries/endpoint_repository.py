@@ -18,8 +18,9 @@ _ASKING = text("""
 """)
 
 _VIEW = """
-    SELECT e.tenant_id, e.id, e.url, e.description, e.types, e.full_data, e.ordered, e.concurrency, e.rate,
-           e.created_by, e.created_at, e.failing_since, e.noticed_at, e.resting_until, e.disabled_at,
+    SELECT e.tenant_id, e.id, e.url, e.description, e.types, e.full_data, e.concurrency, e.rate, e.created_by,
+           CASE WHEN e.ordered THEN e.order_key ELSE 'none' END AS ordering,
+           e.created_at, e.failing_since, e.noticed_at, e.resting_until, e.disabled_at,
            e.disabled_cause, coalesce(c.header_names, '{}') AS header_names, c.certificate_subject,
            c.certificate_ends
     FROM webhook_endpoints e LEFT JOIN endpoint_credentials c
@@ -47,15 +48,16 @@ _TROUBLED = text(
 
 _ADD_ENDPOINT = text("""
     INSERT INTO webhook_endpoints
-        (tenant_id, id, url, description, types, full_data, ordered, concurrency, rate, created_by,
+        (tenant_id, id, url, description, types, full_data, ordered, order_key, concurrency, rate, created_by,
          created_at)
-    VALUES (:tenant, :id, :url, :description, CAST(:types AS text[]), :full_data, :ordered, :concurrency,
-            CAST(:rate AS integer), :created_by, :created_at)
+    VALUES (:tenant, :id, :url, :description, CAST(:types AS text[]), :full_data, :ordered, :order_key,
+            :concurrency, CAST(:rate AS integer), :created_by, :created_at)
 """)
 
 _CHANGE_ENDPOINT = text("""
     UPDATE webhook_endpoints SET url = :url, description = :description, types = CAST(:types AS text[]),
-        full_data = :full_data, ordered = :ordered, concurrency = :concurrency, rate = CAST(:rate AS integer)
+        full_data = :full_data, ordered = :ordered, order_key = :order_key, concurrency = :concurrency,
+        rate = CAST(:rate AS integer)
     WHERE tenant_id = :tenant AND id = :id
 """)
 
@@ -132,7 +134,14 @@ _PUT_CREDENTIAL = text("""
         headers = excluded.headers, header_names = excluded.header_names,
         certificate = excluded.certificate, certificate_subject = excluded.certificate_subject,
         certificate_ends = excluded.certificate_ends, private_key = excluded.private_key,
+        certificate_notice = CASE WHEN c.certificate = excluded.certificate THEN c.certificate_notice END,
         key_version = excluded.key_version
+""")
+
+_NOTE_CERTIFICATE = text("""
+    UPDATE endpoint_credentials SET certificate_notice = :days
+    WHERE tenant_id = :tenant AND endpoint_id = :endpoint AND coalesce(certificate_notice > :days, true)
+    RETURNING endpoint_id
 """)
 
 _DROP_CREDENTIAL = text(
@@ -189,8 +198,11 @@ async def change_endpoint(session: AsyncSession, view: EndpointView) -> None:
 
 
 def _values(view: EndpointView) -> dict[str, Any]:
-    same = ("id", "url", "description", "types", "full_data", "ordered", "concurrency", "rate")
-    return {"tenant": view.tenant_id} | {name: getattr(view, name) for name in same}
+    same = ("id", "url", "description", "types", "full_data", "concurrency", "rate")
+    ordered = view.ordering != "none"
+    # two columns, since a process of before, at work during an update, knows the first alone
+    order = {"ordered": ordered, "order_key": view.ordering if ordered else "connection"}
+    return {"tenant": view.tenant_id} | order | {name: getattr(view, name) for name in same}
 
 
 async def disable(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, cause: str) -> bool:
@@ -289,6 +301,12 @@ async def put_credential(
     given = {"tenant": tenant_id, "endpoint": endpoint_id, "headers": headers, "names": list(names)}
     shown = {"certificate": certificate, "subject": subject, "ends": ends}
     await session.execute(_PUT_CREDENTIAL, {**given, **shown, "key": key, "version": version})
+
+
+async def note_certificate(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, days: int) -> bool:
+    """True: this notice of its end, or a later one, was not given before."""
+    given = {"tenant": tenant_id, "endpoint": endpoint_id, "days": days}
+    return (await session.execute(_NOTE_CERTIFICATE, given)).scalar() is not None
 
 
 async def drop_credential(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID) -> None:

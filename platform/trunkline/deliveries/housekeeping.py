@@ -1,12 +1,15 @@
-"""By itself: forgetting after 30 days, recovering for every tenant, noticing changes of health."""
+"""By itself: forgetting after 30 days, recovering for every tenant, noticing changes of health and ends of
+certificates.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from trunkline.deliveries import endpoint_repository, repository
-from trunkline.deliveries.catalogue import HealthData, patterns_of
+from trunkline.deliveries.catalogue import CertificateData, HealthData, patterns_of
 from trunkline.deliveries.outbox import PURGE_EVERY, emit
+from trunkline.deliveries.schedule import certificate_notice, next_certificate_notice
 from trunkline.health.service import HealthService
 from trunkline.kernel.db import Database
 from trunkline.vault import repository as tenants
@@ -83,6 +86,37 @@ def watch_health(db: Database, health: HealthService) -> Handler:
                     )
                     emit(session, tenant_id, "health.changed", data, subject=one.row.id)
                 outcome = Done(again_at=lease.now() + WATCH_EVERY)
+            await lease.finish(session, outcome)
+        return outcome
+
+    return handle
+
+
+def watch_certificate(db: Database) -> Handler:
+    """Kind `watch_certificate`, key: the endpoint; from when it is given a certificate until that has ended.
+
+    Of notices that came while nothing ran, or while the endpoint was disabled, only the last is given.
+    """
+
+    async def handle(lease: Lease) -> Outcome:
+        tenant_id, endpoint_id, now = lease.tenant_id, UUID(lease.key), lease.now()
+        outcome = Done()
+        async with db.tenant(tenant_id) as session:
+            view = await endpoint_repository.endpoint(session, tenant_id, endpoint_id)
+            if view is not None and view.certificate_ends is not None:
+                ends, subject = view.certificate_ends, view.certificate_subject or ""
+                days = certificate_notice(ends, now)
+                if (
+                    days is not None
+                    and view.disabled_at is None
+                    and await endpoint_repository.note_certificate(session, tenant_id, endpoint_id, days)
+                ):
+                    left = max(timedelta(0), ends - now).days
+                    data = CertificateData(
+                        endpoint_id=endpoint_id, subject=subject, ends_at=ends, days_left=left
+                    )
+                    emit(session, tenant_id, "endpoint.certificate_expiring", data, subject=endpoint_id)
+                outcome = Done(again_at=next_certificate_notice(ends, now))
             await lease.finish(session, outcome)
         return outcome
 

@@ -9,9 +9,12 @@ import time
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from trunkline.deliveries import credentials, endpoint_repository, keyring, repository
 from trunkline.deliveries.body import body_of
 from trunkline.deliveries.credentials import Credentials
+from trunkline.deliveries.order import Queue
 from trunkline.deliveries.schedule import next_attempt
 from trunkline.deliveries.schemas import Due, EndpointView
 from trunkline.deliveries.sender import Sender, Sent
@@ -23,6 +26,8 @@ from trunkline.work.lease import Done, HandBack, Lease, Outcome
 
 TURN_SECONDS = 5.0
 """Then other tenants' deliveries to a shared endpoint have their turn."""
+LOOKED_AT = 500
+"""Of what waits where an order is kept, at a time: most often the first few may go."""
 SHARED = 4
 """Tenants that send to an endpoint of the installation at a time: the lane's cap per connection."""
 
@@ -67,16 +72,10 @@ class DeliverHandler:
             elif endpoint.resting_until is not None and endpoint.resting_until > now:
                 outcome = Done(again_at=endpoint.resting_until)
             else:
-                batch = await repository.due(
-                    session, tenant_id, endpoint_id, ordered=endpoint.ordered, now=now, limit=width(endpoint)
-                )
+                batch, again_at = await _due(session, tenant_id, endpoint, now)
                 if batch:
                     return endpoint, [(due, await body_of(session, tenant_id, due)) for due in batch]
-                outcome = Done(
-                    again_at=await repository.next_due(
-                        session, tenant_id, endpoint_id, ordered=endpoint.ordered
-                    )
-                )
+                outcome = Done(again_at=again_at)
             await lease.finish(session, outcome)
             return outcome
 
@@ -157,6 +156,31 @@ class _Pace:
         # the first waits too: another turn may just have ended
         self._next = max(self._next, now) + self._gap
         await asyncio.sleep(self._next - now)
+
+
+async def _due(
+    session: AsyncSession, tenant_id: UUID, endpoint: EndpointView, now: datetime
+) -> tuple[list[Due], datetime | None]:
+    """What may go now; where that is nothing, when something may."""
+    limit = width(endpoint)
+    if endpoint.ordering == "none":
+        batch = await repository.due(session, tenant_id, endpoint.id, now=now, limit=limit)
+        return batch, None if batch else await repository.next_due(session, tenant_id, endpoint.id)
+    queue, after = Queue(endpoint.ordering, now, limit), 0
+    while True:
+        page = await repository.waiting(
+            session,
+            tenant_id,
+            endpoint.id,
+            by_record=endpoint.ordering == "record",
+            after=after,
+            limit=LOOKED_AT,
+        )
+        if not queue.pass_by(page) or len(page) < LOOKED_AT:
+            break
+        after = page[-1].number
+    ready = await repository.messages(session, tenant_id, queue.ready) if queue.ready else []
+    return ready, queue.next_at
 
 
 def width(endpoint: EndpointView) -> int:

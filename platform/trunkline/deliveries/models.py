@@ -29,6 +29,7 @@ class WebhookEndpoint(TenantTable, Base):
             "id",
             postgresql_where=text("failing_since IS NOT NULL"),
         ),
+        CheckConstraint("order_key IN ('record', 'connection', 'tenant')", name="order_key"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -39,7 +40,9 @@ class WebhookEndpoint(TenantTable, Base):
     full_data: Mapped[bool]
     """Records travel whole; else only their ids."""
     ordered: Mapped[bool]
-    """One at a time for each subject, in the order of the facts."""
+    """One at a time for each key, in the order of the facts."""
+    order_key: Mapped[str] = mapped_column(server_default=text("'connection'"))
+    """What the key is, where it is `ordered`: record, connection or tenant."""
     concurrency: Mapped[int]
     rate: Mapped[int | None]
     """Requests a second at most."""
@@ -100,6 +103,8 @@ class EndpointCredential(TenantTable, Base):
     """PEM, as it is shown to whoever asks."""
     certificate_subject: Mapped[str | None]
     certificate_ends: Mapped[datetime | None]
+    certificate_notice: Mapped[int | None]
+    """Of the notices before it ends the last that was given, in days; null: none yet."""
     private_key: Mapped[bytes | None]
     """Sealed: PEM."""
     key_version: Mapped[int]
@@ -125,6 +130,8 @@ class OutboundEvent(TenantTable, Base):
     data: Mapped[dict[str, Any]]
     """Ids, names of connections, causes, counts; never a person's."""
     positions: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    record_keys: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"))
+    """Of the records that it tells of, for the order: see `order.record_key`."""
     occurred_at: Mapped[datetime]
     created_at: Mapped[datetime] = timestamp()
 
@@ -161,7 +168,6 @@ class Delivery(TenantTable, Base):
             "ix_deliveries_order",
             "tenant_id",
             "endpoint_id",
-            "subject",
             "number",
             postgresql_where=text("state = 'pending'"),
         ),

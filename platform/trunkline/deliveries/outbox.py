@@ -39,6 +39,7 @@ def emit(
     *,
     subject: UUID | str,
     positions: Sequence[int] = (),
+    records: Sequence[UUID] = (),
     occurred_at: datetime | None = None,
     only: UUID | None = None,
 ) -> UUID:
@@ -48,6 +49,7 @@ def emit(
         subject=str(subject),
         data=msgspec.to_builtins(data),
         positions=positions,
+        records=records,
         occurred_at=occurred_at or now(),
         only=only,
         id=new_id(),
@@ -116,8 +118,8 @@ async def _ask(
 def _wants(one: Wanted, event: Event) -> bool:
     if event.only is not None:
         return one.id == event.only
-    if event.type.startswith("endpoint.") and event.subject == str(one.id):
-        return False  # that it fails is for others to hear
+    if event.type in {"endpoint.failing", "endpoint.disabled"} and event.subject == str(one.id):
+        return False  # that it takes nothing is for others to hear
     return event.occurred_at >= one.created_at and not set(patterns_of(event.type)).isdisjoint(one.types)
 
 

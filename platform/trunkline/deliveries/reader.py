@@ -49,6 +49,7 @@ class WebhookReader(Reader):
                 data,
                 subject=first.connection_id,
                 positions=[change.position for change in group],
+                records=list(dict.fromkeys(change.entity_id for change in group)),
                 occurred_at=group[-1].changed_at,
             )
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from trunkline.deliveries.order import Waiting, record_key
 from trunkline.deliveries.schemas import AttemptRow, DeliveryView, Due, Event, Wanted
 from trunkline.kernel.ids import new_id
 from trunkline.runs.schemas import ChangeView
@@ -19,9 +20,11 @@ _NUMBERS = text("""
 """)
 
 _ADD_EVENT = text("""
-    INSERT INTO outbound_events (tenant_id, id, number, type, subject, slug, data, positions, occurred_at)
+    INSERT INTO outbound_events (tenant_id, id, number, type, subject, slug, data, positions, record_keys,
+                                 occurred_at)
     VALUES (:tenant, :id, :number, :type, :subject, (SELECT slug FROM tenants WHERE id = :tenant),
-            CAST(:data AS jsonb), CAST(:positions AS bigint[]), CAST(:at AS timestamptz))
+            CAST(:data AS jsonb), CAST(:positions AS bigint[]), CAST(:record_keys AS bigint[]),
+            CAST(:at AS timestamptz))
 """)
 
 _ADD_DELIVERY = text("""
@@ -30,34 +33,32 @@ _ADD_DELIVERY = text("""
     VALUES (:tenant, :id, :event, :number, :owner, :endpoint, :subject, :full_data, :trigger)
 """)
 
-_DUE = text("""
+_MESSAGE = """
     SELECT d.id, d.event_id, e.type, e.slug, e.data, e.positions, e.occurred_at, d.full_data, d.trigger,
            d.tries, d.attempts
     FROM deliveries d JOIN outbound_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
-    WHERE d.tenant_id = :tenant AND d.endpoint_id = :endpoint AND d.state = 'pending' AND d.next_at <= :now
-    ORDER BY d.next_at, d.number LIMIT :limit
-""")
+    WHERE d.tenant_id = :tenant
+"""
 
-_DUE_IN_ORDER = text("""
-    SELECT d.id, d.event_id, e.type, e.slug, e.data, e.positions, e.occurred_at, d.full_data, d.trigger,
-           d.tries, d.attempts
-    FROM (SELECT DISTINCT ON (p.subject) p.* FROM deliveries p
-          WHERE p.tenant_id = :tenant AND p.endpoint_id = :endpoint AND p.state = 'pending'
-          ORDER BY p.subject, p.number) d
-    JOIN outbound_events e ON e.tenant_id = :tenant AND e.id = d.event_id
-    WHERE d.next_at <= :now ORDER BY d.number LIMIT :limit
-""")
+_MESSAGES = text(_MESSAGE + " AND d.id = ANY(CAST(:ids AS uuid[])) ORDER BY d.number")
+
+_DUE = text(
+    _MESSAGE
+    + """ AND d.endpoint_id = :endpoint AND d.state = 'pending' AND d.next_at <= :now
+    ORDER BY d.next_at, d.number LIMIT :limit"""
+)
 
 _NEXT = text("""
     SELECT min(next_at) FROM deliveries
     WHERE tenant_id = :tenant AND endpoint_id = :endpoint AND state = 'pending'
 """)
 
-_NEXT_IN_ORDER = text("""
-    SELECT min(next_at) FROM (
-        SELECT DISTINCT ON (subject) next_at FROM deliveries
-        WHERE tenant_id = :tenant AND endpoint_id = :endpoint AND state = 'pending' ORDER BY subject, number
-    ) heads
+_WAITING = text("""
+    SELECT d.id, d.number, d.next_at, d.subject, e.type,
+           CASE WHEN :by_record THEN e.record_keys ELSE '{}' END AS record_keys
+    FROM deliveries d JOIN outbound_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
+    WHERE d.tenant_id = :tenant AND d.endpoint_id = :endpoint AND d.state = 'pending' AND d.number > :after
+    ORDER BY d.number LIMIT :limit
 """)
 
 _CHANGES = text("""
@@ -106,13 +107,6 @@ _LIST = text(
 )
 
 _ONE = text(_VIEW + " AND d.id = :delivery")
-
-_MESSAGE = text("""
-    SELECT d.id, d.event_id, e.type, e.slug, e.data, e.positions, e.occurred_at, d.full_data, d.trigger,
-           d.tries, d.attempts
-    FROM deliveries d JOIN outbound_events e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
-    WHERE d.tenant_id = :tenant AND d.id = :delivery
-""")
 
 _ATTEMPTS = text("""
     SELECT number, trigger, status, cause, took_ms, at, answer, key_version FROM delivery_attempts
@@ -190,6 +184,7 @@ async def add_event(session: AsyncSession, tenant_id: UUID, event: Event, number
             "subject": event.subject,
             "data": msgspec.json.encode(event.data).decode(),
             "positions": list(event.positions),
+            "record_keys": [record_key(one) for one in event.records],
             "at": event.occurred_at,
         },
     )
@@ -215,23 +210,33 @@ async def add_delivery(
 
 
 async def due(
-    session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, *, ordered: bool, now: datetime, limit: int
+    session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, *, now: datetime, limit: int
 ) -> list[Due]:
-    """`ordered`: of each subject only the oldest that is not at its end."""
+    """In no order that is promised."""
     given = {"tenant": tenant_id, "endpoint": endpoint_id, "now": now, "limit": limit}
-    rows = await session.execute(_DUE_IN_ORDER if ordered else _DUE, given)
+    rows = await session.execute(_DUE, given)
     return [Due(**row) for row in rows.mappings()]
 
 
-async def next_due(
-    session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, *, ordered: bool
-) -> datetime | None:
-    found: datetime | None = (
-        await session.execute(
-            _NEXT_IN_ORDER if ordered else _NEXT, {"tenant": tenant_id, "endpoint": endpoint_id}
-        )
-    ).scalar()
+async def next_due(session: AsyncSession, tenant_id: UUID, endpoint_id: UUID) -> datetime | None:
+    given = {"tenant": tenant_id, "endpoint": endpoint_id}
+    found: datetime | None = (await session.execute(_NEXT, given)).scalar()
     return found
+
+
+async def waiting(
+    session: AsyncSession, tenant_id: UUID, endpoint_id: UUID, *, by_record: bool, after: int, limit: int
+) -> list[Waiting]:
+    """In the order of the facts; `record_keys` are there `by_record` alone."""
+    given = {"tenant": tenant_id, "endpoint": endpoint_id, "by_record": by_record, "after": after}
+    rows = await session.execute(_WAITING, given | {"limit": limit})
+    return [Waiting(**row) for row in rows.mappings()]
+
+
+async def messages(session: AsyncSession, tenant_id: UUID, deliveries: Sequence[UUID]) -> list[Due]:
+    """In the order of the facts."""
+    rows = await session.execute(_MESSAGES, {"tenant": tenant_id, "ids": list(deliveries)})
+    return [Due(**row) for row in rows.mappings()]
 
 
 async def changes_at(session: AsyncSession, tenant_id: UUID, positions: Sequence[int]) -> list[ChangeView]:
@@ -314,11 +319,6 @@ async def deliveries(
 async def delivery(session: AsyncSession, tenant_id: UUID, delivery_id: UUID) -> DeliveryView | None:
     rows = await session.execute(_ONE, {"tenant": tenant_id, "delivery": delivery_id})
     return next((DeliveryView(**row) for row in rows.mappings()), None)
-
-
-async def message(session: AsyncSession, tenant_id: UUID, delivery_id: UUID) -> Due | None:
-    rows = await session.execute(_MESSAGE, {"tenant": tenant_id, "delivery": delivery_id})
-    return next((Due(**row) for row in rows.mappings()), None)
 
 
 async def attempts(session: AsyncSession, tenant_id: UUID, delivery_id: UUID) -> list[AttemptRow]:

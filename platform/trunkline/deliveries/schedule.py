@@ -14,7 +14,8 @@ NOTICE_AFTER = timedelta(days=1)
 """Of nothing but failures: its owner is told."""
 DISABLE_AFTER = timedelta(days=5)
 CERTIFICATE_NOTICE, CERTIFICATE_URGENT = timedelta(days=30), timedelta(days=7)
-"""Before a client certificate ends its owner is told, and told again."""
+"""Before a client certificate ends its owner is told, and told again; and once more when it has ended."""
+CERTIFICATE_NOTICES = (CERTIFICATE_NOTICE, CERTIFICATE_URGENT, timedelta(0))
 
 
 def next_attempt(tries: int, headers: Mapping[str, str], now: datetime) -> datetime | None:
@@ -39,3 +40,13 @@ def rest(status: int | None, headers: Mapping[str, str], now: datetime) -> datet
         return None
     asked = retry_after(headers, now)
     return now + timedelta(seconds=asked) if asked else None
+
+
+def certificate_notice(ends: datetime, now: datetime) -> int | None:
+    """Which of the notices has come last, as its days before the end; None: none has."""
+    return next((notice.days for notice in reversed(CERTIFICATE_NOTICES) if now >= ends - notice), None)
+
+
+def next_certificate_notice(ends: datetime, now: datetime) -> datetime | None:
+    """When the next one comes; None: the last has come."""
+    return next((ends - notice for notice in CERTIFICATE_NOTICES if now < ends - notice), None)

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from trunkline.deliveries.catalogue import PATTERN
+from trunkline.deliveries.order import Ordering
 from trunkline.kernel.db import OPERATOR
 
 State = Literal["pending", "succeeded", "failed"]
@@ -22,6 +23,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
     positions: Sequence[int] = ()
     """Of the changes that it tells of."""
+    records: Sequence[UUID] = ()
+    """Whose changes those are."""
     occurred_at: datetime
     only: UUID | None = None
     """Goes to this endpoint alone, whatever that asks for."""
@@ -45,7 +48,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     types: list[str]
     full_data: bool
-    ordered: bool
+    ordering: Ordering
     concurrency: int
     rate: int | None
     created_by: str
@@ -176,8 +179,9 @@ class EndpointIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     description: Text = ""
     payload: Literal["thin", "full"] = "thin"
     """Whether records travel whole or as ids, to be read by the API."""
-    ordered: bool = False
-    """One at a time for each connection, in order. One that is not taken holds up those behind it."""
+    ordering: Ordering = "none"
+    """As it comes, or in the order of the facts, one at a time for each record, connection or tenant. One
+    that is not taken holds up the later ones of its key, until it is taken or given up, and no others."""
     concurrency: Concurrency = 8
     """Requests at a time at most; at least 4 for an endpoint of the whole installation."""
     rate: PerSecond | None = None
@@ -197,7 +201,7 @@ class EndpointChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     types: Patterns | msgspec.UnsetType = msgspec.UNSET
     description: Text | msgspec.UnsetType = msgspec.UNSET
     payload: Literal["thin", "full"] | msgspec.UnsetType = msgspec.UNSET
-    ordered: bool | msgspec.UnsetType = msgspec.UNSET
+    ordering: Ordering | msgspec.UnsetType = msgspec.UNSET
     concurrency: Concurrency | msgspec.UnsetType = msgspec.UNSET
     rate: PerSecond | msgspec.UnsetType | None = msgspec.UNSET
     headers: Headers | msgspec.UnsetType = msgspec.UNSET
@@ -240,7 +244,7 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     types: list[str]
     payload: Literal["thin", "full"]
-    ordered: bool
+    ordering: Ordering
     concurrency: int
     rate: int | None
     enabled: bool
@@ -271,7 +275,7 @@ class EndpointCreated(EndpointOut, frozen=True, kw_only=True):
 
 def _shared(view: EndpointView, counts: Mapping[str, int] | None = None) -> dict[str, Any]:
     same = (
-        *("id", "url", "description", "types", "ordered", "concurrency", "rate", "disabled_cause"),
+        *("id", "url", "description", "types", "ordering", "concurrency", "rate", "disabled_cause"),
         *("disabled_at", "failing_since", "created_at", "header_names"),
     )
     certificate = None

@@ -35,6 +35,7 @@ from trunkline.work.queue import WorkQueue
 MOST = 50
 """Endpoints of an owner: patterns are meant for the rest."""
 RECOVER = "recover_deliveries"
+WATCH_CERTIFICATE = "watch_certificate"
 
 
 class DeliveryService:
@@ -72,7 +73,7 @@ class DeliveryService:
             description=data.description.strip(),
             types=_patterns(data.types),
             full_data=data.payload == "full",
-            ordered=data.ordered,
+            ordering=data.ordering,
             concurrency=_concurrency(tenant_id, data.concurrency),
             rate=data.rate,
             created_by=principal.label,
@@ -87,7 +88,7 @@ class DeliveryService:
         secret = await keyring.add_secret(session, self._vault, tenant_id, view.id)
         if data.headers or data.client_certificate:
             await credentials.change(session, self._vault, view, data.headers, data.client_certificate, now())
-            view = await self.endpoint(session, tenant_id, view.id)
+            view = await self._resealed(session, view)
         await self._audited(session, principal, "created", view, after=_settings(view))
         return view, secret
 
@@ -103,7 +104,7 @@ class DeliveryService:
         view = await self.endpoint(session, tenant_id, endpoint_id)
         wanted: dict[str, Any] = {
             name: value
-            for name in ("url", "types", "description", "ordered", "concurrency", "rate")
+            for name in ("url", "types", "description", "ordering", "concurrency", "rate")
             if (value := getattr(data, name)) is not msgspec.UNSET
         }
         if data.payload is not msgspec.UNSET:
@@ -121,7 +122,7 @@ class DeliveryService:
             session, self._vault, changed, data.headers, data.client_certificate, now()
         )
         if resealed:
-            shown = await self.endpoint(session, tenant_id, endpoint_id)
+            shown = await self._resealed(session, view)
             names = ("header_names", "certificate_subject", "certificate_ends")
             changed = msgspec.structs.replace(changed, **{name: getattr(shown, name) for name in names})
         before, after = _settings(view), _settings(changed)
@@ -140,6 +141,7 @@ class DeliveryService:
             )
         if data.enabled is True and view.disabled_at is not None:
             await endpoint_repository.enable(session, tenant_id, endpoint_id)
+            await self._watch(session, view)
             await self._audited(session, principal, "enabled", view)
         elif data.enabled is False and await endpoint_repository.disable(
             session, tenant_id, endpoint_id, "by_hand"
@@ -216,9 +218,9 @@ class DeliveryService:
     async def delivery(self, session: AsyncSession, tenant_id: UUID, delivery_id: UUID) -> DeliveryDetail:
         """With its body and every attempt. Raises NotFoundError."""
         view = await repository.delivery(session, tenant_id, delivery_id)
-        message = await repository.message(session, tenant_id, delivery_id)
-        if view is None or message is None:
+        if view is None:
             raise NotFoundError
+        (message,) = await repository.messages(session, tenant_id, [delivery_id])
         rows = await repository.attempts(session, tenant_id, delivery_id)
         box = await self._vault.box(session, tenant_id)
         return DeliveryDetail(
@@ -341,6 +343,18 @@ class DeliveryService:
             raise ConflictError("The endpoint is disabled: nothing is sent there. Enable it first.")
         return found[0]
 
+    async def _resealed(self, session: AsyncSession, view: EndpointView) -> EndpointView:
+        shown = await self.endpoint(session, view.tenant_id, view.id)
+        await self._watch(session, shown)
+        return shown
+
+    async def _watch(self, session: AsyncSession, view: EndpointView) -> None:
+        """The end of its certificate, if it has one."""
+        if view.certificate_ends is not None:
+            await self._work.enqueue(
+                session, tenant_id=view.tenant_id, kind=WATCH_CERTIFICATE, key=str(view.id)
+            )
+
     async def _wake(self, session: AsyncSession, tenant_id: UUID, endpoint_id: UUID) -> None:
         await outbox.wake(session, tenant_id, {endpoint_id})
         self._work.hint(session)
@@ -403,7 +417,7 @@ def _settings(view: EndpointView) -> dict[str, Any]:
         "types": view.types,
         "payload": "full" if view.full_data else "thin",
         "description": view.description,
-        "ordered": view.ordered,
+        "ordering": view.ordering,
         "concurrency": view.concurrency,
         "rate": view.rate,
         "headers": view.header_names,

@@ -1,11 +1,19 @@
 """Endpoints of the whole installation in the console, and who may see what of them."""
 
 import re
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy import text
+
+from trunkline.cli import bench
 from trunkline.deliveries.catalogue import ConnectionData
 from trunkline.deliveries.outbox import emit
+from trunkline.deliveries.schemas import ClientCertificateIn, EndpointIn
+from trunkline.kernel.clock import now
+from trunkline.kernel.db import OPERATOR
+from trunkline.kernel.principal import Principal
 
 HOME = "/console/webhooks"
 FORM = {"url": "http://127.0.0.1:9/all", "description": "Every tenant", "concurrency": "8", "payload": "full"}
@@ -63,3 +71,39 @@ async def test_support_sees_that_one_takes_nothing_and_cannot_act(
     page = (await support.get("/console/issues")).text
     assert "Webhook endpoints that take nothing" in page
     assert "Of the installation" in page
+
+
+async def test_a_client_certificate_that_ends_stands_among_the_issues(
+    services: Any, people: Any, chief: Any, support: Any
+) -> None:
+    pem, key = bench._load("egress").Authority().client("All")
+    tenant, title = people.tenants["globex"].id, "Client certificates that end"
+    who = Principal(kind="api_key", id=str(uuid4()), role="product", label="Backend")
+    given = EndpointIn(
+        url="https://hooks.globex.example/in?token=t0p",
+        types=["*"],
+        client_certificate=ClientCertificateIn(certificate=pem, key=key),
+    )
+    async with services.db.tenant(tenant) as session:
+        await services.deliveries.create(session, tenant, who, given)
+    mine = {"url": "https://hooks.example.com/all", "certificate": pem, "key": key}
+    assert (await chief.post(f"{HOME}/new", **(FORM | mine), types="*")).status_code == 200
+
+    async def ends(left: timedelta) -> str:
+        for owner in (tenant, OPERATOR):
+            async with services.db.tenant(owner) as session:
+                await session.execute(
+                    text("UPDATE endpoint_credentials SET certificate_ends = :at WHERE tenant_id = :tenant"),
+                    {"at": now() + left, "tenant": owner},
+                )
+        return str((await support.get("/console/issues")).text).partition(title)[2]
+
+    assert not await ends(timedelta(days=31))
+    page = await ends(timedelta(days=29))
+    assert "https://hooks.globex.example/in<" in page
+    assert "Globex Corporation" in page
+    assert "https://hooks.example.com/all" in page
+    assert "Of the installation" in page
+    assert "Expiring" in page
+    assert "t0p" not in page
+    assert "Expired" in await ends(timedelta(days=-1))

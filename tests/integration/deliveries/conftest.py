@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class Receiver:
         self.got: list[Got] = []
         self.answers: dict[str, list[Answer]] = {}
         self.always: dict[str, Answer] = {}
+        self.by: dict[str, Callable[[Got], Answer]] = {}
+        """What is answered is said by what came."""
         self.now: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         """Requests at a time, by path."""
@@ -101,12 +103,15 @@ class Receiver:
             name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
         }
         body = await reader.readexactly(int(headers["content-length"]))
-        self.got.append(Got(path, headers, body))
+        got = Got(path, headers, body)
+        self.got.append(got)
         self.now[path] += 1
         self.most[path] = max(self.most[path], self.now[path])
         try:
             queue = self.answers.get(path)
             answer = queue.pop(0) if queue else self.always.get(path, Answer())
+            if path in self.by:
+                answer = self.by[path](got)
             if answer.then is not None:
                 await answer.then()
             await asyncio.sleep(0)
@@ -152,12 +157,19 @@ class Harbor:
             view, secret = await self.deliveries.create(session, tenant_id, self.who, data)
         return view, Webhook(secret)
 
-    async def tell(self, tenant_id: UUID, *, subject: UUID | None = None, name: str = "CRM") -> UUID:
-        """A connection's event, as its own transaction would tell of it."""
+    async def tell(
+        self,
+        tenant_id: UUID,
+        *,
+        subject: UUID | None = None,
+        name: str = "CRM",
+        records: Sequence[UUID] = (),
+    ) -> UUID:
+        """A connection's event, as its own transaction would tell of it; as if it were of `records`."""
         one = subject or uuid4()
         data = ConnectionData(connection_id=one, connector="hubspot", name=name, state="active")
         async with self.db.tenant(tenant_id) as session:
-            return emit(session, tenant_id, "connection.confirmed", data, subject=one)
+            return emit(session, tenant_id, "connection.confirmed", data, subject=one, records=list(records))
 
     async def step(self, *kinds: str, caps: Caps | None = None) -> int:
         """Does what is due once, everything at the same time; how much that was."""

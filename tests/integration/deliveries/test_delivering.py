@@ -264,7 +264,7 @@ async def test_one_success_ends_the_failing(harbor: Any) -> None:
 
 async def test_one_subject_at_a_time_and_in_order(harbor: Any) -> None:
     tenant, a, b = await harbor.tenant(), uuid4(), uuid4()
-    await harbor.endpoint(tenant, "/ordered", ordered=True)
+    await harbor.endpoint(tenant, "/ordered", ordering="connection")
     harbor.receiver.answers["/ordered"] = [harbor.receiver_answer(status=500)]
     told = [await harbor.tell(tenant, subject=a, name=f"a{n}") for n in range(4)]
     await harbor.settle("deliver")

@@ -190,7 +190,7 @@ async def _changes(
 
 async def test_records_arrive_in_batches_thin_or_full(harbor: Any) -> None:
     tenant = await harbor.tenant()
-    _, judge = await harbor.endpoint(tenant, "/thin", types=["record.*"], ordered=True)
+    _, judge = await harbor.endpoint(tenant, "/thin", types=["record.*"], ordering="record")
     await harbor.endpoint(tenant, "/full", types=["record.created"], payload="full")
     connection = await harbor.connection(tenant)
     await _changes(harbor, tenant, connection, 1, 250, "created")

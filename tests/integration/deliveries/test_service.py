@@ -267,7 +267,7 @@ async def test_nothing_of_another_tenants_is_found(harbor: Any) -> None:
     service = harbor.deliveries
     for deed in (
         lambda session: service.endpoint(session, mine, view.id),
-        lambda session: service.change(session, mine, view.id, harbor.who, EndpointChange(ordered=True)),
+        lambda session: service.change(session, mine, view.id, harbor.who, EndpointChange(ordering="record")),
         lambda session: service.rotate(session, mine, view.id, harbor.who, 1),
         lambda session: service.test(session, mine, view.id, harbor.who),
         lambda session: service.remove(session, mine, view.id, harbor.who),

@@ -41,11 +41,11 @@ async def test_an_endpoint_from_its_beginning_to_its_end(owner: Any) -> None:
     assert "CRM &lt;backend&gt;" in (await owner.get(HOME)).text
     form = (await owner.get(f"{path}/change")).text
     assert re.search(r'value="record.created" checked', form)
-    changed = {**FORM, "types": "run.*", "payload": "thin", "ordered": "1", "rate": "7"}
+    changed = {**FORM, "types": "run.*", "payload": "thin", "ordering": "record", "rate": "7"}
     page = await owner.flash(await owner.post(f"{path}/change", **changed))
     assert "The endpoint is changed." in page
     assert "at most 7 a second" in page
-    assert "kept for each connection" in page
+    assert "kept for each record" in page
     rotated = await owner.post(f"{path}/rotate", overlap="1")
     other = re.search(r"whsec_[\w+/=]+", rotated.text)
     assert other
@@ -73,6 +73,7 @@ async def test_what_cannot_be_is_said_beside_its_field(owner: Any) -> None:
         ({"concurrency": "99"}, "A number from 1 to 32"),
         ({"rate": "-1"}, "A number from 1 to 1,000"),
         ({"payload": "huge"}, "Choose again"),
+        ({"ordering": "sideways"}, "Choose again"),
     ):
         answer = await owner.post(f"{HOME}/new", **({**FORM, "types": "*", "payload": "thin"} | given))
         assert answer.status_code == 422, answer.text

@@ -6,7 +6,14 @@ from statistics import mean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.deliveries.schedule import STEPS, TRIES, next_attempt, rest
+from trunkline.deliveries.schedule import (
+    STEPS,
+    TRIES,
+    certificate_notice,
+    next_attempt,
+    next_certificate_notice,
+    rest,
+)
 from trunkline.resilience.backoff import MAX_RETRY_AFTER
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -61,3 +68,16 @@ def test_a_rest_is_asked_for_by_429_and_503_alone(status: int, seconds: int) -> 
     found = rest(status, {"retry-after": str(seconds)}, NOW)
     assert found == (NOW + timedelta(seconds=seconds) if status in {429, 503} else None)
     assert rest(429, {}, NOW) is None
+
+
+def test_the_end_of_a_certificate_is_told_of_30_and_7_days_before_and_when_it_has_come() -> None:
+    ends, second = NOW + timedelta(days=100), timedelta(seconds=1)
+    moments = [ends - timedelta(days=30), ends - timedelta(days=7), ends]
+    assert next_certificate_notice(ends, NOW) == moments[0]
+    for days, moment, before, after in zip(
+        (30, 7, 0), moments, (None, 30, 7), [*moments[1:], None], strict=True
+    ):
+        assert certificate_notice(ends, moment - second) == before
+        assert next_certificate_notice(ends, moment - second) == moment
+        assert certificate_notice(ends, moment) == days
+        assert next_certificate_notice(ends, moment) == after

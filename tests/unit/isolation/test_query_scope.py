@@ -98,6 +98,7 @@ UNSCOPED = {
     "platform/trunkline/health/across.py:_FAILING_READERS": "the same, of readers that fail",
     "platform/trunkline/deliveries/across.py:_SENT_TO": "deliveries of every tenant to one endpoint, in that role",
     "platform/trunkline/deliveries/across.py:_FAILING_ENDPOINTS": "endpoints that take nothing, in that role",
+    "platform/trunkline/deliveries/across.py:_ENDING_CERTIFICATES": "client certificates that end, in that role",
     "platform/trunkline/health/trouble.py:_TROUBLE": "the same, of connections in trouble",
     "platform/trunkline/packages/repository.py:_APPROVALS": "who may connect what, for every process's registry",
     "platform/trunkline/connections/repository.py:clients_in_use_by_all": "the operator's serve every tenant",

@@ -4,33 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trunkline.deliveries.schemas import EndpointView
-from trunkline.kernel.ids import new_id
 from trunkline_ui.webhooks.words import certificate_notice
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-
-
-def endpoint(ends: datetime | None) -> EndpointView:
-    return EndpointView(
-        tenant_id=new_id(),
-        id=new_id(),
-        url="https://hooks.example.com/in",
-        description="",
-        types=["*"],
-        full_data=False,
-        ordered=False,
-        concurrency=4,
-        rate=None,
-        created_by="Ada",
-        created_at=NOW,
-        failing_since=None,
-        noticed_at=None,
-        resting_until=None,
-        disabled_at=None,
-        disabled_cause=None,
-        certificate_ends=ends,
-    )
 
 
 @pytest.mark.parametrize(
@@ -46,12 +22,12 @@ def endpoint(ends: datetime | None) -> EndpointView:
     ],
 )
 def test_it_is_told_of_in_time(left: timedelta, tone: str, words: str) -> None:
-    found = certificate_notice(endpoint(NOW + left), NOW)
+    found = certificate_notice(NOW + left, NOW)
     assert found
     assert found.tone == tone
     assert words in found.title
 
 
 def test_nobody_is_bothered_before_or_without_one() -> None:
-    assert certificate_notice(endpoint(None), NOW) is None
-    assert certificate_notice(endpoint(NOW + timedelta(days=30, seconds=1)), NOW) is None
+    assert certificate_notice(None, NOW) is None
+    assert certificate_notice(NOW + timedelta(days=30, seconds=1), NOW) is None

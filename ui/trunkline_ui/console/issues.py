@@ -7,9 +7,15 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from trunkline.deliveries.across import FailingEndpoint, failing_endpoints
+from trunkline.deliveries.across import (
+    EndingCertificate,
+    FailingEndpoint,
+    ending_certificates,
+    failing_endpoints,
+)
 from trunkline.health import across
 from trunkline.health.across import CauseRow
+from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import NotFoundError
 from trunkline.readers.schemas import FailingReader
@@ -21,6 +27,7 @@ from trunkline_ui.console.common import Cause, Frame, asked_page, cause_of
 from trunkline_ui.console.tenant_view import IssueLine, issue_line
 from trunkline_ui.portal.common import AnyRequest, address, label_of, stream_labels
 from trunkline_ui.rendering import Page, page
+from trunkline_ui.webhooks.words import Notice, certificate_notice
 
 PAGE = 50
 
@@ -50,6 +57,15 @@ class EndpointTrouble(msgspec.Struct, frozen=True):
     """A webhook endpoint that takes nothing; `tenant` None: the installation's."""
 
     row: FailingEndpoint
+    tenant: TenantInfo | None
+    shared: bool
+
+
+class CertificateTrouble(msgspec.Struct, frozen=True):
+    """A client certificate that ends; `tenant` None: of the installation's endpoint."""
+
+    row: EndingCertificate
+    notice: Notice
     tenant: TenantInfo | None
     shared: bool
 
@@ -90,9 +106,11 @@ class IssuePages(Controller):
             found = await across.causes(session)
             readers = await across.failing_readers(session, limit=PAGE)
             endpoints = await failing_endpoints(session, limit=PAGE)
+            ending = await ending_certificates(session, limit=PAGE)
         tenants = await directory.tenants_of(
-            [one.tenant_id for one in readers] + [one.tenant_id for one in endpoints]
+            [one.tenant_id for rows in (readers, endpoints, ending) for one in rows]
         )
+        moment = now()
         context = framed.counted("/console/issues", sum(row.issues for row in found))
         context |= {
             "lines": [CauseLine(row, cause_of(row.cause)) for row in found],
@@ -103,6 +121,11 @@ class IssuePages(Controller):
             "endpoints": [
                 EndpointTrouble(one, tenants.get(one.tenant_id), one.tenant_id == OPERATOR)
                 for one in endpoints
+            ],
+            "certificates": [
+                CertificateTrouble(one, notice, tenants.get(one.tenant_id), one.tenant_id == OPERATOR)
+                for one in ending
+                if (notice := certificate_notice(one.ends, moment))
             ],
         }
         return page("console/issues.html", context, block="live")

@@ -44,6 +44,7 @@ KINDS = {
     "settle_connectors": "Approvals of partners' connectors",
     "sweep_hooks": "Look for events that nobody took up",
     "sync": "Sync",
+    "watch_certificate": "Look for the end of a client certificate",
     "watch_health": "Look for changes of health",
 }
 """Every kind of work in words."""

@@ -56,7 +56,11 @@ class IssuePages(Controller):
         resolved = [issue for issue in every if issue.resolved_at is not None][:RESOLVED_SHOWN]
         context |= {
             "endpoints": [one for one in troubled if one.disabled_at or one.failing_since],
-            "certificates": [(one, notice) for one in troubled if (notice := certificate_notice(one, now()))],
+            "certificates": [
+                (one, notice)
+                for one in troubled
+                if (notice := certificate_notice(one.certificate_ends, now()))
+            ],
             "open_issues": [_line(issue, known, connectors) for issue in still_open],
             "resolved": [_line(issue, known, connectors) for issue in resolved],
         }

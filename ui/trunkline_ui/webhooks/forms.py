@@ -16,7 +16,7 @@ class EndpointForm(msgspec.Struct, kw_only=True):
     description: str = ""
     types: list[str] | str = []
     payload: str = "thin"
-    ordered: str = ""
+    ordering: str = "none"
     concurrency: str = "8"
     rate: str = ""
     headers: str = ""
@@ -39,7 +39,7 @@ class EndpointForm(msgspec.Struct, kw_only=True):
             description=view.description,
             types=list(view.types),
             payload="full" if view.full_data else "thin",
-            ordered="1" if view.ordered else "",
+            ordering=view.ordering,
             concurrency=str(view.concurrency),
             rate=str(view.rate or ""),
             headers=listed(view.header_names),
@@ -104,7 +104,7 @@ def wanted(form: EndpointForm) -> EndpointIn:
         "description": form.description.strip(),
         "types": form.chosen,
         "payload": form.payload,
-        "ordered": bool(form.ordered),
+        "ordering": form.ordering,
         "concurrency": _number(form.concurrency, "concurrency", 32),
         "rate": _number(form.rate, "rate", 1000) if form.rate.strip() else None,
         "headers": _headers(form.headers),
@@ -131,7 +131,7 @@ def change(form: EndpointForm) -> EndpointChange:
         types=given.types,
         description=given.description,
         payload=given.payload,
-        ordered=given.ordered,
+        ordering=given.ordering,
         concurrency=given.concurrency,
         rate=given.rate,
         headers=given.headers,

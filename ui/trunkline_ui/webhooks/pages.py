@@ -66,7 +66,10 @@ class EndpointPages(Controller):
         moment = now()
         lines = [
             EndpointLine(
-                one, words.standing(one), counts.get(one.id, {}), words.certificate_notice(one, moment)
+                one,
+                words.standing(one),
+                counts.get(one.id, {}),
+                words.certificate_notice(one.certificate_ends, moment),
             )
             for one in found
         ]
@@ -342,7 +345,7 @@ async def _endpoint(
         "home": here,
         "endpoint": view,
         "standing": words.standing(view),
-        "notice": words.certificate_notice(view, now()),
+        "notice": words.certificate_notice(view.certificate_ends, now()),
         "matching": matching(view.types),
         "deliveries": shown,
         "state": state,

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from trunkline.deliveries.schedule import CERTIFICATE_NOTICE, CERTIFICATE_URGENT
-from trunkline.deliveries.schemas import EndpointView
+from trunkline.deliveries.schemas import DeliveryView, EndpointView
 from trunkline_ui.filters import pluralize
 from trunkline_ui.rendering import Tone
 
@@ -37,6 +37,18 @@ TRIGGERS = {
     "test": "Test",
 }
 
+ORDERINGS = (
+    {"value": "none", "label": "Any order", "hint": "Fastest. Nothing waits for anything else."},
+    {"value": "record", "label": "By record", "hint": "What happens to a record arrives in order."},
+    {"value": "connection", "label": "By connection", "hint": "What happens in an account arrives in order."},
+    {"value": "tenant", "label": "All in order", "hint": "One event at a time for a tenant. Slowest."},
+)
+_ORDERS = {
+    "record": "kept for each record",
+    "connection": "kept for each connection",
+    "tenant": "kept for everything",
+}
+
 Standing = Literal["active", "failing", "disabled"]
 
 
@@ -56,6 +68,15 @@ def why_disabled(cause: str | None) -> str:
     return _DISABLED.get(cause or "", "")
 
 
+def order(ordering: str) -> str:
+    return _ORDERS.get(ordering, "any")
+
+
+def in_turn(delivery: DeliveryView, ordering: str, moment: datetime) -> bool:
+    """Its time has come, and it waits for one before it."""
+    return ordering != "none" and delivery.next_at is not None and delivery.next_at < moment
+
+
 def standing(endpoint: EndpointView) -> Standing:
     if endpoint.disabled_at is not None:
         return "disabled"
@@ -69,9 +90,8 @@ class Notice(msgspec.Struct, frozen=True):
     tone: Tone
 
 
-def certificate_notice(endpoint: EndpointView, moment: datetime) -> Notice | None:
-    """That its client certificate ends within 30 days, that it is urgent, or that it has ended."""
-    ends = endpoint.certificate_ends
+def certificate_notice(ends: datetime | None, moment: datetime) -> Notice | None:
+    """That a client certificate ends within 30 days, that it is urgent, or that it has ended."""
     if ends is None or ends - moment > CERTIFICATE_NOTICE:
         return None
     day, left = f"{ends.astimezone(UTC):%-d %B %Y}", ends - moment

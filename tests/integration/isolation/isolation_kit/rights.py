@@ -148,6 +148,7 @@ CONSOLE = {
         "SELECT(at) SELECT(cause) SELECT(delivery_id) SELECT(number) SELECT(status) SELECT(tenant_id)"
         " SELECT(took_ms) SELECT(trigger)"
     ),
+    "endpoint_credentials": "SELECT(certificate_ends) SELECT(endpoint_id) SELECT(tenant_id)",
     "issues": "SELECT",
     "outbound_events": "SELECT(id) SELECT(occurred_at) SELECT(tenant_id) SELECT(type)",
     "readers": "SELECT",

@@ -288,7 +288,7 @@ class World:
                 description=text,
                 types=["*"],
                 full_data=True,
-                ordered=False,
+                ordering="none",
                 concurrency=4,
                 rate=None,
                 created_by=text,
