@@ -8,6 +8,8 @@ from litestar import Litestar, Request, Response, post
 from playwright.async_api import expect
 from standardwebhooks import Webhook
 
+from trunkline.cli import bench
+
 SHOTS = os.environ.get("TRUNKLINE_SCREENSHOTS")
 SHAPES = [("wide-dark", 1280, "dark"), ("narrow-light", 390, "light")]
 if SHOTS:
@@ -97,6 +99,10 @@ async def test_the_installations_own_in_the_console(demo, open_page, check, shoo
     async with api:
         wanted = {"url": "http://127.0.0.1:9/hooks", "types": ["*"], "description": "Every tenant's events"}
         made = (await api.post("/webhook-endpoints", json=wanted)).json()
+        pem, key = bench._load("egress").Authority().client("Every tenant")  # it ends in an hour
+        ending = {"url": "https://hooks.example.com/mtls", "types": ["review.requested"]}
+        ending |= {"client_certificate": {"certificate": pem, "key": key}}
+        shown = (await api.post("/webhook-endpoints", json=ending)).json()
         try:
             await api.post(f"/webhook-endpoints/{made['id']}/test", json={})
             for name, width, theme in SHAPES:
@@ -116,5 +122,11 @@ async def test_the_installations_own_in_the_console(demo, open_page, check, shoo
                 await expect(page.get_by_role("heading", name="Tenants' deliveries")).to_be_visible()
                 await check(page)
                 await shoot(page, f"webhooks-console-endpoint-{name}")
+                await page.goto(f"{demo.origin}/console/issues")
+                row = page.get_by_role("row", name="https://hooks.example.com/mtls")
+                await expect(row.get_by_text("Expiring")).to_be_visible()
+                await check(page)
+                await shoot(page, f"webhooks-console-issues-{name}")
         finally:
-            await api.delete(f"/webhook-endpoints/{made['id']}")
+            for one in (made, shown):
+                await api.delete(f"/webhook-endpoints/{one['id']}")
