@@ -243,7 +243,15 @@ class Applier:
         ids = list(dict.fromkeys(identity for one in thin for identity in one.ids))
         if ids and fetch is not None:
             target = Target(begun.place.tenant_id, begun.place.connection_id, manifest)
-            found = await latest(self._provider.calls, target, begun.spec, fetch, ids, begun.fields)
+            found = await latest(
+                self._provider.calls,
+                target,
+                begun.spec,
+                fetch,
+                ids,
+                begun.fields,
+                interactive=any(one.event.replay_id is None for one in thin),  # a bulk replay can wait
+            )
         whole = [one for one in told if one.document is not None or fetch is None]
         last, older = newest(whole, begun.spec)
         async with self._db.tenant(begun.place.tenant_id) as session:

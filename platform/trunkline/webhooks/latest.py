@@ -23,9 +23,11 @@ async def latest(
     ids: Sequence[str],
     fields: Sequence[str],
     *,
-    interactive: bool = False,
+    interactive: bool,
 ) -> dict[str, Item]:
-    """By external id; who is not among them is gone. Raises ProviderError."""
+    """By external id; who is not among them is gone. `interactive`: may use what background work leaves of the
+    budgets. Raises ProviderError.
+    """
     found: dict[str, Item] = {}
     for start in range(0, len(ids), fetch.batch):
         asked = list(ids[start : start + fetch.batch])

@@ -181,10 +181,13 @@ async def test_a_cost_that_never_fits(valkey: Redis) -> None:
     assert await one.wait(cost=5) == 0
 
 
+@pytest.mark.parametrize("how", ["stopped", "out of memory"])
 async def test_without_valkey_stricter_and_then_shared_again(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, servers: EmbeddedServers
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, servers: EmbeddedServers, how: str
 ) -> None:
-    """Valkey stops in the middle: connection's, client's and tenant's budgets hold in all processes together."""
+    """Valkey stops in the middle, or refuses every write: connection's, client's and tenant's budgets hold in
+    all processes together.
+    """
     monkeypatch.setattr(limiter, "REST_SECONDS", 0.0)
     rate = Rate(bucket="b", requests=80, seconds=10)
     client_rate = Rate(bucket="*", requests=48, seconds=10, scope="client")
@@ -206,7 +209,11 @@ async def test_without_valkey_stricter_and_then_shared_again(
         await press(12)
         assert not any(one.limiter.local for one in fleet)
         assert grants
-        own.stop()
+        if how == "stopped":
+            own.stop()
+        else:
+            await client.config_set("maxmemory-policy", "noeviction")
+            await client.config_set("maxmemory", "1")
         stopped = clock.now
         await press(30)
         assert all(one.limiter.local for one in fleet)
@@ -217,7 +224,10 @@ async def test_without_valkey_stricter_and_then_shared_again(
         await fleet[0].limiter.penalise(fleet[0].budget, 4)
         assert await fleet[0].wait() > 3
         clock.now += 10
-        own.start()
+        if how == "stopped":
+            own.start()
+        else:
+            await client.config_set("maxmemory", "0")
         assert await fleet[0].wait() == 0
         assert not fleet[0].limiter.local
         await client.aclose()

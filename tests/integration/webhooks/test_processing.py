@@ -11,6 +11,7 @@ from webhooks_kit.flow import Flow
 from webhooks_kit.hooks import event
 
 from trunkline.kernel.db import OPERATOR
+from trunkline.sdk.manifest import Rate
 from trunkline.sdk.webhooks import Webhooks
 from trunkline.webhooks import event_repository
 from trunkline.webhooks.jobs import MAX_TRIES, SWEEP
@@ -40,6 +41,25 @@ async def test_a_thin_event_becomes_the_record_as_it_is_now(flow: Flow) -> None:
     await flow.work()
     assert (await flow.connected.all_runs())[0].id == run.id
     assert await flow.connected.positions() == [1, 2, 3]
+
+
+async def test_what_is_told_gets_through_while_syncs_have_spent_their_share(flow: Flow) -> None:
+    """Of a manifest's budget. A bulk replay is background work as they are."""
+    rate = Rate(bucket="default", requests=40, seconds=6000)
+    limiter, connected = flow.rig.limiter, flow.connected
+    made = limiter.budget([rate], (await connected.budget()).caller, "default")
+    flow.rig.provider.calls._budgets[connected.connection_id, "default", 1] = (float("inf"), made)
+    while (await limiter.acquire(made)).wait == 0:
+        pass
+    changed = flow.create(email="told@example.com")
+    await flow.deliver(flow.event(changed))
+    await connected.rows("UPDATE inbound_events SET replay_id = id WHERE tenant_id = :tenant RETURNING id")
+    await flow.work()
+    assert await flow.emails() == {}
+    await flow.deliver(flow.event(changed))
+    await flow.due_now()
+    await flow.work()
+    assert await flow.emails() == {changed: "told@example.com"}
 
 
 async def test_it_changes_nothing_where_nothing_changed(flow: Flow) -> None:
