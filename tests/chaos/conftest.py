@@ -78,8 +78,8 @@ class Small:
 
     async def start(self) -> None:
         self.db = await asyncpg.connect(self._url)
-        self.crew.add_script("provider", "provider_process.py", self._port, 1, 1, self._contacts)
-        await until(lambda: listens(self._port), WAIT_SECONDS, "The provider")
+        provider = self.crew.add_script("provider", "provider_process.py", self._port, 1, 1, self._contacts)
+        await until(lambda: listens(provider, self._port), WAIT_SECONDS, "The provider")
         await self.customers.settle_in()
 
     async def stop(self) -> None:
@@ -97,7 +97,7 @@ class Small:
     async def web(self, name: str, bug: str) -> Member:
         """A web process, which the provider tells of each edit from now on, twice at the same time."""
         member = self.crew.add(name, "web", CHAOS_PLANT=bug)
-        await until(lambda: listens(self._web), WAIT_SECONDS, "The web process")
+        await until(lambda: listens(member, self._web), WAIT_SECONDS, "The web process")
         await self.customers.be_told(f"http://127.0.0.1:{self._web}", twice=1.0)
         return member
 

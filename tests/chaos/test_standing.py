@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_kit.crew import Crew, Member
+from chaos_kit.crew import Crew, EndedError, Member, free_port, listens, says, until
 from chaos_kit.plan import Fault
 from chaos_kit.saboteur import Saboteur
 from chaos_kit.standing import database, processes
@@ -108,6 +108,40 @@ async def test_who_is_struck_between_two_lives_is_not_away_in_the_next(web: tupl
     assert member.away
     await lives_again(member, pid)
     assert not member.away
+
+
+async def test_a_port_that_another_program_took_is_not_taken_for_the_providers(tmp_path: Path) -> None:
+    """It may be another rig's, which answers too."""
+    port = free_port()
+    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    crew = Crew(tmp_path, {})
+    try:
+        provider = crew.add_script("provider", "provider_process.py", port, 1, 1, 5)
+        with pytest.raises(
+            EndedError, match=r"provider ended with \d+; it last said: .*address already in use"
+        ):
+            await until(lambda: listens(provider, port), 60, "The provider")
+    finally:
+        crew.stop()
+        other.close()
+
+
+async def test_a_provider_that_ends_ends_the_rig_and_one_that_is_busy_says_where_it_stands(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    crew = Crew(tmp_path, {})
+    try:
+        provider = crew.add_script("provider", "provider_process.py", port, 1, 1, 5)
+        await until(lambda: listens(provider, port), 60, "The provider")
+        provider.signal(signal.SIGUSR1)
+        await until(lambda: any("uvicorn" in line for line in says(provider)), 20, "Its stack")
+        tending = asyncio.create_task(crew.tend())
+        provider.signal(signal.SIGKILL)
+        with pytest.raises(EndedError, match="provider ended with"):
+            await asyncio.wait_for(tending, 20)
+    finally:
+        crew.stop()
 
 
 async def lives_again(member: Member, before: int | None) -> None:

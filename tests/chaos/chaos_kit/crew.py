@@ -1,4 +1,6 @@
-"""The processes of a rig: three workers, a web process, the provider. What dies is started again."""
+"""The processes of a rig: three workers, a web process, the provider. What dies is started again, but the provider:
+it holds what everything is compared with.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +16,7 @@ from signal import Signals
 
 from chaos_kit.traps import file_of
 
-from trunkline.kernel.embedded.process import Child, open_log
+from trunkline.kernel.embedded.process import Child, last_line, open_log
 
 HERE = Path(__file__).parent
 AGAIN_SECONDS = 0.5
@@ -34,12 +36,19 @@ def free_port() -> int:
             return port
 
 
-class Member:
-    """One process that is wanted; `pids` are all that it has been, with when each was begun and ended."""
+class EndedError(Exception):
+    """A process without which the rig tells nothing is not there any more."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+
+class Member:
+    """One process that is wanted. `once`: it is not started a second time, its end is everybody's."""
+
+    def __init__(
+        self, name: str, command: list[str], environment: Mapping[str, str], log: Path, *, once: bool = False
+    ) -> None:
         self.name = name
         self.log = log
+        self._once = once
         self.child: Child | None = None
         self.away = False
         """Stopped, or on its way out."""
@@ -60,8 +69,16 @@ class Member:
         self.away = False
         self.lives.append((self.child.pid, time.time(), 0.0))
 
+    def must_be_there(self) -> None:
+        """Raises EndedError with what it said last."""
+        if self.child is None or self.child.status is not None:
+            status = "" if self.child is None else f" with {self.child.status}"
+            raise EndedError(f"{self.name} ended{status}; it last said: {last_line(self.log) or 'nothing'}")
+
     def tend(self) -> None:
         """From the main thread (see `Child`)."""
+        if self._once:
+            self.must_be_there()
         if self.child is not None and self.child.status is not None:
             self.child.kill_group()  # the expressions' processes
             self.child.close()
@@ -116,11 +133,14 @@ class Crew:
         return self._add(name, words, environment)
 
     def add_script(self, name: str, script: str, *words: object) -> Member:
-        return self._add(name, [sys.executable, str(HERE / script), *map(str, words)], {})
+        return self._add(name, [sys.executable, str(HERE / script), *map(str, words)], {}, once=True)
 
-    def _add(self, name: str, words: list[str], environment: Mapping[str, str]) -> Member:
+    def _add(
+        self, name: str, words: list[str], environment: Mapping[str, str], *, once: bool = False
+    ) -> Member:
         log = self._folder / "log" / f"{name}.log"
-        member = Member(name, words, {**self._environment, "CHAOS_NAME": name, **environment}, log)
+        named = {**self._environment, "CHAOS_NAME": name, **environment}
+        member = Member(name, words, named, log, once=once)
         self.members[name] = member
         member.start()
         return member
@@ -156,7 +176,33 @@ async def until(check: Callable[[], bool], seconds: float, what: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def listens(port: int) -> bool:
+def listens(member: Member, port: int) -> bool:
+    """Whether that process does: another program may have taken the port since it was looked for.
+
+    Raises EndedError.
+    """
+    member.must_be_there()
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
+        return member.pid is not None and _holds(member.pid, port)
     return False
+
+
+def _holds(pid: int, port: int) -> bool:
+    """As the kernel says, where it says so (Linux)."""
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        return True
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    held = set()
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            held.add(str(one.readlink()))
+    return bool(sockets & held)
+
+
+def says(member: Member, most: int = 60) -> list[str]:
+    """The last lines of its log."""
+    with contextlib.suppress(OSError):
+        return member.log.read_text(errors="replace").splitlines()[-most:]
+    return []

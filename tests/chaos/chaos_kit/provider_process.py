@@ -5,7 +5,9 @@
 """
 
 import asyncio
+import faulthandler
 import random
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -356,6 +358,7 @@ async def _answer(send: Send, value: Any, status: int = 200, more: Mapping[str, 
 
 
 def main() -> None:
+    faulthandler.register(signal.SIGUSR1)  # where it stands is asked for when it does not answer
     port, seed, number, busy = (int(word) for word in [*sys.argv[1:], BUSY_COUNT][:4])
     accounts = account_ids(number)
     clock = Clock(random.Random(f"clock:{seed}").choice((-3.0, 0.0, 5.0)) * 3600)

@@ -1,6 +1,7 @@
 """A whole installation under a plan of faults: begun, struck, let come to rest, checked, ended."""
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import msgspec
 from chaos_kit.accounts import account_ids
 from chaos_kit.checker import check
-from chaos_kit.crew import Crew, free_port, listens, until
+from chaos_kit.crew import Crew, EndedError, free_port, listens, says, until
 from chaos_kit.customers import Customers, Visitors
 from chaos_kit.figures import failures, figures, webhooks
 from chaos_kit.finding import Finding
@@ -78,8 +80,10 @@ class Rig:
             environment = self._environment(provider, web)
             self.crew = Crew(self.folder, environment)
             stack.callback(self.crew.stop)
-            self.crew.add_script("provider", "provider_process.py", provider, self.seed, self.options.tenants)
-            await until(lambda: listens(provider), START_SECONDS, "The provider")
+            simulator = self.crew.add_script(
+                "provider", "provider_process.py", provider, self.seed, self.options.tenants
+            )
+            await until(lambda: listens(simulator, provider), START_SECONDS, "The provider")
             settings = Settings(
                 data=self.folder,
                 database_url=self.servers.database_url,
@@ -93,11 +97,11 @@ class Rig:
                 receiver=f"http://127.0.0.1:{self.proxies.to_port('receiver', provider)}",
             )
             stack.push_async_callback(self.customers.close)
-            self.crew.add("web", "web")
+            visited = self.crew.add("web", "web")
             for index in range(WORKERS):
                 self.crew.add(f"worker{index}", "worker")
             await self.customers.settle_in()
-            await until(lambda: listens(web), START_SECONDS, "The web process")
+            await until(lambda: listens(visited, web), START_SECONDS, "The web process")
             await self.customers.be_told(f"http://127.0.0.1:{web}")
             self.visitors = Visitors(f"http://127.0.0.1:{web}", self.customers, self.seed)
             stack.push_async_callback(self.visitors.close)
@@ -148,7 +152,10 @@ class Rig:
             await self.customers.control("rate", rate=self.options.edits)
             struck = asyncio.create_task(saboteur.carry_out(faults))
             await self._telling(struck, tending, saboteur, len(faults))
-            findings = await self._rest(visiting, saboteur)
+            findings = await self._rest(visiting, tending, saboteur)
+        except (EndedError, httpx2.TransportError) as error:
+            await self._say_silent(saboteur, error)
+            raise
         finally:
             for task in (*visiting, tending):
                 task.cancel()
@@ -197,13 +204,27 @@ class Rig:
                 await self._say_standing(saboteur, f"No fault was over for {STALLED_SECONDS:.0f} s.")
         await struck
 
+    async def _say_silent(self, saboteur: Saboteur, error: Exception) -> None:
+        """The provider's own process, which no fault strikes, does not answer the rig: where it stands, and all else."""
+        provider = self.crew.members["provider"]
+        provider.signal(signal.SIGUSR1)
+        await asyncio.sleep(1)
+        await self._say_standing(saboteur, f"The provider's process does not answer the rig: {error!r}.")
+        for line in says(provider):
+            self.say(f"         provider: {line}")
+
     async def _say_standing(self, saboteur: Saboteur, why: str) -> None:
         lines = await standing(saboteur, self.crew, self.proxies, self.servers)
         self.recorder.note("standing", why=why, lines=lines)
         for line in (why, *lines):
             self.say(f"         {line}")
 
-    async def _rest(self, visiting: "Sequence[asyncio.Task[None]]", saboteur: Saboteur) -> list[Finding]:
+    async def _rest(
+        self,
+        visiting: "Sequence[asyncio.Task[None]]",
+        tending: "asyncio.Task[None]",
+        saboteur: Saboteur,
+    ) -> list[Finding]:
         """No more edits and faults; every stream is to end a pass that began after that. Then the comparison."""
         await self.customers.control("quiet")
         await self.customers.control("rate", rate=0)
@@ -217,6 +238,8 @@ class Rig:
             await untold_of(self.customers, self.servers.database_url),
         )
         while (left or untold) and time.monotonic() < deadline:
+            if tending.done():
+                tending.result()
             for customer in self.customers.all:
                 if customer.connection_id in {connection for connection, _ in left}:
                     await self.visitors.sync(customer)
