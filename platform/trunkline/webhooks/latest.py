@@ -25,8 +25,8 @@ async def latest(
     *,
     interactive: bool,
 ) -> dict[str, Item]:
-    """By external id; who is not among them is gone. `interactive`: may use what background work leaves of the
-    budgets. Raises ProviderError.
+    """By external id; who is not among them is gone. `interactive`: it may use what background work leaves of
+    the budgets. Raises ProviderError.
     """
     found: dict[str, Item] = {}
     for start in range(0, len(ids), fetch.batch):
