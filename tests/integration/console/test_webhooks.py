@@ -107,3 +107,4 @@ async def test_a_client_certificate_that_ends_stands_among_the_issues(
     assert "Expiring" in page
     assert "t0p" not in page
     assert "Expired" in await ends(timedelta(days=-1))
+    assert "No open issues" not in (await support.get("/console/issues")).text
