@@ -15,6 +15,7 @@ from trunkline.kit.checking_contract import check_contract
 from trunkline.kit.checking_parents import check_parents
 from trunkline.kit.checking_webhooks import check_webhooks
 from trunkline.kit.places import line_in_json, line_of
+from trunkline.kit.schema import choices_of, members_of
 from trunkline.recipes.definition import SourceField, validate
 from trunkline.recipes.errors import did_you_mean
 from trunkline.recipes.service import definition_of
@@ -22,7 +23,6 @@ from trunkline.recipes.target import built_in_models
 from trunkline.resilience.classify import SUCCESS
 from trunkline.resilience.failures import failures
 from trunkline.sdk.contracts import FILE, LIMIT, ContractError, decoded
-from trunkline.sdk.defaults import EACH_ACTION, EACH_STREAM, OBJECTS
 from trunkline.sdk.manifest import Auth, Incremental, Manifest, ManifestError, Read, load_manifest
 from trunkline.sdk.streams import Cursor, LastId, Locator, Numbered, Offset
 from trunkline.sdk.templates import holes
@@ -30,6 +30,8 @@ from trunkline.sdk.templates import holes
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,39}")
 VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 SOON: Final = timedelta(days=90)
+FEW: Final = 16
+"""Names that a finding lists."""
 _READING: Final = frozenset(
     {"page_size", "cursor", "offset", "page", "properties"}
     | {f"{name}_{form}" for name in ("since", "now") for form in ("iso", "ms", "s", "date")}
@@ -309,12 +311,10 @@ def _unreadable(path: Path, message: str) -> Finding:
     suggestion = ""
     if unknown := re.search(r"unknown field `([^`]+)`", message):
         line = line_of(text, f"{where[1]}.{unknown[1]}" if where else unknown[1])
-        suggestion = did_you_mean(unknown[1], _members())
+        known = members_of(where[1] if where else "")
+        suggestion = did_you_mean(unknown[1], known)
+        if not suggestion and 0 < len(known) <= FEW:
+            suggestion = f"There it may say {', '.join(known)}."
+    elif "Invalid enum value" in message and where:
+        suggestion = f"Write one of {', '.join(choices_of(where[1]))}."
     return Finding(path, line, message, suggestion.strip())
-
-
-def _members() -> list[str]:
-    """Every name that a manifest may hold."""
-    _, parts = msgspec.json.schema_components([Manifest])
-    said_once = {EACH_STREAM, EACH_ACTION, OBJECTS}
-    return sorted(said_once | {name for part in parts.values() for name in part.get("properties", {})})

@@ -1,5 +1,7 @@
 """The JSON Schema of a manifest, for editors."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -55,6 +57,41 @@ def manifest_schema() -> dict[str, Any]:
         "title": "A connector's manifest",
         **schema,
     }
+
+
+def members_of(path: str) -> list[str]:
+    """Names that the part of a manifest at a path like `streams[2].list` may have, sorted; of a choice of
+    parts those of each. Empty: any name, or there is no such part.
+    """
+    return sorted({name for one in _at(path) for name in one.get("properties", {})})
+
+
+def choices_of(path: str) -> list[str]:
+    """Of a value that is one of a few words: those."""
+    return sorted({str(word) for one in _at(path) for word in one.get("enum", ())})
+
+
+def _at(path: str) -> list[dict[str, Any]]:
+    schema = manifest_schema()
+    parts = list(_whole(schema, schema))
+    for name in re.findall(r"[A-Za-z_]\w*", path):
+        below = [one["properties"][name] for one in parts if name in one.get("properties", {})]
+        parts = [one for part in below for one in _whole(schema, part)]
+    return parts
+
+
+def _whole(schema: dict[str, Any], part: Any) -> Iterator[dict[str, Any]]:
+    """What a part refers to, chooses among or lists, down to objects and words."""
+    if not isinstance(part, dict):
+        return
+    if "$ref" in part:
+        yield from _whole(schema, schema["$defs"][part["$ref"].rpartition("/")[2]])
+    for one in part.get("anyOf", ()):
+        yield from _whole(schema, one)
+    if "items" in part:
+        yield from _whole(schema, part["items"])
+    if part.keys() & {"properties", "enum"}:
+        yield part
 
 
 def _or(part: dict[str, Any], names: tuple[str, ...], other: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import msgspec
 
 from trunkline.sdk.pointers import point
 from trunkline.sdk.simulator import Account
-from trunkline.sdk.streams import StreamSpec
+from trunkline.sdk.streams import Parent, StreamSpec
 
 _PLACE: Final = re.compile(r" - at `\$\[(\d+)\](?:\.([^`]+))?`$")
 _BYTE: Final = re.compile(r" \(byte (\d+)\)$")
@@ -46,7 +47,9 @@ def accounts(folder: Path) -> tuple[Account, ...]:
 
 
 def documents(folder: Path, spec: StreamSpec) -> list[dict[str, Any]]:
-    """Of {stream}.json: the list of them, or an answer as it came, with the list where the manifest says.
+    """Of {stream}.json: the list of them, or an answer as it came, with the list where the manifest says. Of
+    a stream that is read for each record of another also an object: by that one's id, a list or an answer.
+    There each document has that id under the parent's `field`.
 
     Raises FixtureError.
     """
@@ -55,9 +58,9 @@ def documents(folder: Path, spec: StreamSpec) -> list[dict[str, Any]]:
     whole = decoded(path, raw, Any)
     found, wrapped = whole, isinstance(whole, dict)
     if wrapped:
-        found = next(
-            (held for read in spec.lists if isinstance(held := point(whole, read.records), list)), None
-        )
+        found = _listed_in(whole, spec)
+        if found is None and spec.parent is not None:
+            found = _by_parent(path, whole, spec, spec.parent)
         if found is None:
             raise FixtureError(_unwrapped(path, whole, spec))
     if not isinstance(found, list):
@@ -80,6 +83,45 @@ def documents(folder: Path, spec: StreamSpec) -> list[dict[str, Any]]:
             raise FixtureError(
                 f"{path}:{line}: documents {first + 1} and {number + 1} have one id, {identity}. Keep one."
             )
+        if spec.parent is not None and document.get(spec.parent.field) in {None, ""}:
+            raise FixtureError(
+                f"{path}:{line}: document {number + 1} has no {spec.parent.field!r}, and so does not say of "
+                f'which of {spec.parent.stream} it is. Keep the answers by that id: {{"<id>": [...], ...}}.'
+            )
+    return found
+
+
+def all_documents(folder: Path, streams: Sequence[StreamSpec]) -> dict[str, list[dict[str, Any]]]:
+    """By stream. Raises FixtureError, also where a document is of a parent that was not captured."""
+    found = {spec.name: documents(folder, spec) for spec in streams}
+    ids = {spec.name: {str(point(one, spec.id)) for one in found[spec.name]} for spec in streams}
+    for spec in streams:
+        of = spec.parent
+        for document in found[spec.name] if of is not None and of.stream in ids else ():
+            assert of is not None
+            if str(document[of.field]) not in ids[of.stream]:
+                raise FixtureError(
+                    f"{folder / spec.name}.json: {point(document, spec.id)} is of {document[of.field]}, and "
+                    f"there is no such record in {of.stream}.json. Capture that one too, or leave this out."
+                )
+    return found
+
+
+def _listed_in(whole: dict[str, Any], spec: StreamSpec) -> list[Any] | None:
+    return next((held for read in spec.lists if isinstance(held := point(whole, read.records), list)), None)
+
+
+def _by_parent(path: Path, whole: dict[str, Any], spec: StreamSpec, of: Parent) -> list[Any] | None:
+    """None: it is something else."""
+    found: list[Any] = []
+    for parent, answer in whole.items():
+        held = _listed_in(answer, spec) if isinstance(answer, dict) else answer
+        if not isinstance(held, list):
+            return None
+        for number, document in enumerate(held):
+            if not isinstance(document, dict):
+                raise FixtureError(f"{path}:1: document {number + 1} of {parent!r} is no object.")
+            found.append({of.field: parent} | document)
     return found
 
 
@@ -138,6 +180,8 @@ def _unwrapped(path: Path, whole: dict[str, Any], spec: StreamSpec) -> str:
     """Of an answer whose list is not where the manifest says."""
     where = " or ".join(repr(read.records) for read in spec.lists if read.records) or "the answer itself"
     held = [name for name, value in whole.items() if isinstance(value, list)]
+    if spec.parent is not None:
+        where += f", or by the ids of {spec.parent.stream}"
     there = f" It has lists at {', '.join(map(repr, held[:5]))}." if held else " It has none."
     return (
         f"{path}:1: it is one object, and the manifest says that the list of {spec.name} is at {where}."

@@ -47,17 +47,28 @@ class FixtureWrites:
         at = recognised(self._played.filled(action.path), path)
         if request.method != action.method or at is None:
             return None
-        if at:
+        parent = self._parent(spec, path, body)
+        if at and parent is None:
             return self._changed(account, action, spec, body, next(iter(at.values())))
         key = self._key(request, action)
         if key and (account, key) in self._answers:
             return self._answers[account, key]
         made = self._put_into(copy.deepcopy(self._played.example_of(spec.name)), spec, body)
+        if spec.parent is not None and parent is not None:
+            made[spec.parent.field] = self._played.own_id(spec.parent.stream, parent)
         item = self._played.store.create(account, spec.name, made)
         answer = self._said(action, self._played.public_id(spec.name, item.id))
         if key:
             self._answers[account, key] = answer
         return answer
+
+    def _parent(self, spec: StreamSpec, path: str, body: Any) -> str | None:
+        """Of which other record it is made: the one in whose list it then is, or that the body names."""
+        if spec.parent is None:
+            return None
+        under = recognised(self._played.filled(spec.list.path), path) or {}
+        named = under.get(spec.parent.field) or dict(_members(body)).get(spec.parent.field)
+        return None if named is None else str(named)
 
     def _changed(self, account: str, action: Action, spec: StreamSpec, body: Any, public: str) -> Any:
         own, store = self._played.own_id(spec.name, public), self._played.store

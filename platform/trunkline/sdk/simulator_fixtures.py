@@ -23,7 +23,7 @@ from litestar.params import FromPath
 from trunkline.runs.documents import flagged
 from trunkline.sdk.authentication import ApiKey, Basic, OAuth2
 from trunkline.sdk.captured_events import captured
-from trunkline.sdk.fixture_files import FixtureError, accounts, documents
+from trunkline.sdk.fixture_files import FixtureError, accounts, all_documents
 from trunkline.sdk.manifest import Deletions, Incremental, Manifest, Read, StreamSpec, point
 from trunkline.sdk.simulator import (
     Account,
@@ -62,8 +62,8 @@ from trunkline.sdk.simulator_oauth import (
     TokenExpiredError,
     TokenInvalidError,
 )
-from trunkline.sdk.simulator_store import LedgerEntry, SimulatedObject
-from trunkline.sdk.streams import Cursor, LastId, Link, Locator, Numbered, Offset
+from trunkline.sdk.simulator_store import LedgerEntry, SimulatedObject, UnknownObjectError
+from trunkline.sdk.streams import Cursor, LastId, Link, Locator, Numbered, Offset, Parent
 from trunkline.sdk.templates import holes
 
 _ANY = "/{rest:path}"
@@ -93,7 +93,12 @@ class FixtureSimulator(Simulator):
         way = manifest.auth
         self.authorize_path = path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
         self._accounts = accounts(folder)
-        self._documents = {spec.name: documents(folder, spec) for spec in manifest.streams}
+        self._documents = all_documents(folder, manifest.streams)
+        self.belongs = {
+            spec.name: (spec.parent.stream, spec.parent.field)
+            for spec in manifest.streams
+            if spec.parent is not None
+        }
         self._events = captured(folder)
         self._writes = FixtureWrites(self)
         super().__init__(clients=clients, seed=seed, now=now)
@@ -111,8 +116,7 @@ class FixtureSimulator(Simulator):
         """Raises FixtureError."""
         accounts(folder)
         captured(folder)
-        for spec in manifest.streams:
-            documents(folder, spec)
+        all_documents(folder, manifest.streams)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -144,8 +148,8 @@ class FixtureSimulator(Simulator):
         return Reply(200 if kind == "error_body" else 500, {"error": "internal error"})
 
     def sample(self, object_type: str, number: int) -> dict[str, Any]:
-        first = self._documents[object_type][0]
-        return {**copy.deepcopy(first), **self._edited(object_type, first, number)}
+        first = self.example_of(object_type)
+        return {**first, **self._edited(object_type, first, number)}
 
     def touch(self, object_type: str, item: SimulatedObject, number: int) -> dict[str, Any]:
         return self._edited(object_type, item.values, number)
@@ -166,6 +170,14 @@ class FixtureSimulator(Simulator):
             if str(point(document, spec.id)) == public_id:
                 return str(number)
         return public_id
+
+    def truth(self, account: str, stream: str) -> frozenset[str] | None:
+        """Whose parent is gone is in no list any more."""
+        if stream not in self._documents:
+            return None
+        spec = self._spec(stream)
+        there = (one for one in self.store.walk(account, stream) if self._reached(account, spec, one))
+        return frozenset(self.public_id(stream, one.id) for one in there)
 
     def teller(self, secret: str, address: Address) -> Teller | None:
         hooks = self.manifest.webhooks
@@ -192,7 +204,7 @@ class FixtureSimulator(Simulator):
         return self.manifest.stream(name)
 
     def example_of(self, stream: str) -> dict[str, Any]:
-        return self._documents[stream][0]
+        return self._kept(self._spec(stream), self._documents[stream][0])
 
     def filled(self, path: str) -> str:
         return self._filled(path)
@@ -208,13 +220,14 @@ class FixtureSimulator(Simulator):
         for number, document in enumerate(self._documents[spec.name], 1):
             at = began + timedelta(minutes=number)
             gone = at if spec.deleted is not None and flagged(spec.deleted, document) else None
-            made.append(SimulatedObject(str(number), document, began, at, gone))
+            made.append(SimulatedObject(str(number), self._kept(spec, document), began, at, gone))
         return made
 
     def _edited(self, name: str, values: Mapping[str, Any], number: int) -> dict[str, Any]:
         """A text that the stream promises, changed."""
         spec = self._spec(name)
-        own = {part.partition(".")[0] for part in (spec.id, spec.modified or "")}
+        parent = spec.parent.field if spec.parent else ""
+        own = {part.partition(".")[0] for part in (spec.id, spec.modified or "", parent)}
         whole = point(dict(values), spec.values) or values
         field = next(
             (one.name for one in spec.fields if one.name not in own and isinstance(whole.get(one.name), str)),
@@ -235,7 +248,28 @@ class FixtureSimulator(Simulator):
             put(made, spec.modified, moment(point(made, spec.modified), item.updated_at))
         if spec.deleted is not None and item.archived_at is not None:
             put(made, spec.deleted.pointer, spec.deleted.equals[0])
+        if spec.parent is not None:
+            named = self.public_id(spec.parent.stream, made[spec.parent.field])
+            made[spec.parent.field] = like(self._documents[spec.name][0][spec.parent.field], named)
         return made
+
+    def _kept(self, spec: StreamSpec, document: dict[str, Any]) -> dict[str, Any]:
+        """As the store has it: what it belongs to by the store's id."""
+        made = copy.deepcopy(document)
+        if spec.parent is not None:
+            made[spec.parent.field] = self.own_id(spec.parent.stream, str(made[spec.parent.field]))
+        return made
+
+    def _reached(self, account: str, spec: StreamSpec, item: SimulatedObject) -> bool:
+        """Whether what it is listed of is there."""
+        if spec.parent is None:
+            return True
+        above = self._spec(spec.parent.stream)
+        try:
+            held = self.store.get(account, above.name, item.values[spec.parent.field])
+        except UnknownObjectError:
+            return False
+        return held.archived_at is None and self._reached(account, above, held)
 
     # -- who asks ---------------------------------------------------------------------------
 
@@ -267,16 +301,17 @@ class FixtureSimulator(Simulator):
     def _credential(self, request: AnyRequest) -> str:
         """The key or token, wherever the manifest says that it is sent."""
         for way in self.manifest.ways:
+            sent: list[tuple[str, str]] = []
             if isinstance(way, Basic):
-                for template, sent in zip((way.username, way.password), basic(request), strict=True):
-                    found = re.fullmatch(pattern(template), sent)
-                    if found and found.groupdict():
-                        return str(next(iter(found.groupdict().values())))
+                sent = list(zip((way.username, way.password), basic(request), strict=True))
             elif isinstance(way, ApiKey):
-                for name, template in way.headers.items():
-                    found = re.fullmatch(pattern(template), request.headers.get(name, ""))
-                    if found and found.groupdict():
-                        return str(next(iter(found.groupdict().values())))
+                sent = [(one, request.headers.get(name, "")) for name, one in way.headers.items()]
+            secrets = {one.name for one in way.secrets}
+            for template, given in sent:
+                found = re.fullmatch(pattern(template), given)
+                for name, text in found.groupdict().items() if found else ():
+                    if name in secrets and text:
+                        return str(text)
         return bearer(request)
 
     def _limited(self, account: str) -> None:
@@ -395,6 +430,8 @@ class FixtureSimulator(Simulator):
         elif spec.deleted is not None:
             archived = None
         items = list(self.store.walk(account, spec.name, archived=archived))
+        if spec.parent is not None:
+            items = self._of(account, spec.parent, given[spec.parent.field], items)
         since = since_of(given)
         if since is not None:
             items = [one for one in items if (one.archived_at or one.updated_at) >= since]
@@ -410,6 +447,18 @@ class FixtureSimulator(Simulator):
                 if read.when:
                     put(entry, read.when.pointer, read.when.equals[0])
         return entries
+
+    def _of(
+        self, account: str, of: Parent, public: str, items: Sequence[SimulatedObject]
+    ) -> list[SimulatedObject]:
+        own = self.own_id(of.stream, public)
+        try:
+            there = self.store.get(account, of.stream, own).archived_at is None
+        except UnknownObjectError:
+            there = False
+        if not there:
+            raise self.refused(404, "there is no such record")
+        return [one for one in items if one.values[of.field] == own]
 
     @staticmethod
     def _start(read: Read, given: Mapping[str, str], request: AnyRequest, entries: list[Any]) -> int:
