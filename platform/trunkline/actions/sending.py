@@ -147,8 +147,9 @@ async def look(calls: Calls, one: Sending) -> str | None:
     for entry in entries:
         if isinstance(entry, dict) and _matches(find, entry, values, one.asked_at):
             identity = _id(point(entry, find.id))
-            if identity is not None:
-                return identity
+            if identity is None:  # it is there all the same: to send once more would make a second one
+                raise ProviderError(failure("malformed_answer"))
+            return identity
     if find.full and len(entries) >= find.full:
         raise ProviderError(failure("unknown_outcome"))
     return None

@@ -30,7 +30,7 @@ from trunkline.sdk.templates import holes
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,39}")
 VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 SOON: Final = timedelta(days=90)
-FEW: Final = 16
+FEW: Final = 24
 """Names that a finding lists."""
 _READING: Final = frozenset(
     {"page_size", "cursor", "offset", "page", "properties"}

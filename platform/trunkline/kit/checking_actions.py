@@ -27,6 +27,13 @@ def check_actions(manifest: Manifest, values: set[str]) -> Iterator[Problem]:
         yield from _repeat(at, action)
         yield from _scopes(at, action, manifest)
         yield from _bucket(at, action.name, action.bucket, manifest)
+        spec = manifest.stream(action.stream)
+        if action.find is not None and spec is not None and action.find.id == "id" != spec.id:
+            yield (
+                f"{at}.find",
+                f'{action.name}: an id at "id" is looked for; in {spec.name} it is at "{spec.id}".',
+                "Write `id` into `find`: where it is in what is found.",
+            )
         if action.find is not None:
             yield from _bucket(f"{at}.find", action.name, action.find.bucket, manifest)
 

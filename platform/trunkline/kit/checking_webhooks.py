@@ -50,6 +50,8 @@ def check_webhooks(manifest: Manifest, values: set[str]) -> Iterator[Problem]:
         if fetch.bucket not in buckets and "*" not in buckets:
             suggestion = did_you_mean(fetch.bucket, buckets)
             yield at, f'{fetch.stream}: no rate is declared for the bucket "{fetch.bucket}".', suggestion
+    if hooks.by_hand is not None and any("{" in step for step in (*hooks.by_hand.steps, hooks.by_hand.test)):
+        yield "webhooks.by_hand", "A step is shown as it stands: nothing is filled in.", "Say it in words."
     if hooks.registration is not None:
         yield from _registration(hooks, hooks.registration, values, buckets)
 

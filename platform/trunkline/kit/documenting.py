@@ -57,6 +57,7 @@ def _lines(manifest: Manifest) -> Iterator[str]:
         yield ""
         yield _addressed(manifest.webhooks)
         yield ""
+        yield from _by_hand(manifest.webhooks)
     if manifest.recipes:
         yield "## Suggested recipes"
         yield ""
@@ -67,6 +68,17 @@ def _lines(manifest: Manifest) -> Iterator[str]:
 
 def _addressed(hooks: Webhooks) -> str:
     """Who makes the provider deliver."""
+    pasted = hooks.by_hand.secret if hooks.by_hand is not None and hooks.keyed_by == "pasted" else ""
+    if hooks.owner == "client" and pasted:
+        return (
+            "The provider delivers to one address of the app. Whoever keeps the app enters it in the app's "
+            f"settings, and pastes the {pasted.lower()} that stands there beside the app's client ID."
+        )
+    if pasted:
+        return (
+            "An administrator of the account enters the address that the connection's page shows, and pastes "
+            f"the provider's {pasted.lower()} there."
+        )
     if hooks.owner == "client":
         return (
             "The provider delivers to one address of the app, which its developer enters in the app's "
@@ -79,6 +91,17 @@ def _addressed(hooks: Webhooks) -> str:
         "The address is registered when an account is connected, looked at each day, made anew where it "
         f"is gone, and removed with the connection. It needs {scopes or 'no permission of its own'}."
     )
+
+
+def _by_hand(hooks: Webhooks) -> Iterator[str]:
+    how = hooks.by_hand
+    if how is None:
+        return
+    for number, step in enumerate(how.steps, 1):
+        yield f"{number}. {step}"
+    if how.test:
+        yield f"{len(how.steps) + 1}. For a trial: {how.test}"
+    yield ""
 
 
 def _way(way: Auth) -> Iterator[str]:

@@ -70,7 +70,10 @@ def _api_lasts(evidence: Evidence) -> str | None:
 
 def _webhooks(evidence: Evidence) -> str | None:
     manifest = evidence.package.manifest
-    if manifest.webhooks is not None:
+    hooks = manifest.webhooks
+    if hooks is not None and hooks.entered and hooks.by_hand is None:
+        return None
+    if hooks is not None:
         return "delivered, and proven by their signatures"
     fed = [spec.name for spec in manifest.streams if spec.incremental and spec.incremental.events]
     return f"read from the provider's feed of events: {', '.join(fed)}" if fed else None
@@ -148,7 +151,13 @@ RULES: Final = (
     GradeRule("signatures", "gold", "Deliveries are proven"),
     GradeRule("events", "gold", "What is told is as promised"),
     GradeRule("registration", "gold", "Addresses are registered and removed"),
-    GradeRule("webhooks", "gold", "Events are taken in", _webhooks, "Declare [webhooks], or say why not."),
+    GradeRule(
+        "webhooks",
+        "gold",
+        "Events are taken in",
+        _webhooks,
+        "Declare [webhooks], with [webhooks.by_hand] where a person enters the address; or say why not.",
+    ),
     GradeRule(
         "fixtures",
         "gold",

@@ -100,20 +100,24 @@ class Actions:
             raise ControlError(f"There is no scope {', '.join(unknown)}.")
         return self._simulator.oauth.make_key(account, scopes)
 
-    def add_webhook(self, account: str, url: str, secret: str) -> str:
-        """Its id, as when somebody of the account enters an address in its settings."""
+    def add_webhook(self, account: str, url: str, secret: str) -> Webhook:
+        """As when somebody of the account enters an address in its settings; a provider that makes the secret
+        itself takes none.
+        """
         self._account(account)
         if not self._simulator.takes_addresses:
             raise ControlError("No address can be entered here by hand.")
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc or len(url) > 2000:
             raise ControlError("Give the whole address, from http:// or https:// on.")
-        if not 8 <= len(secret) <= 200 or not secret.isascii() or not secret.isprintable():
+        made = self._simulator.make_secret()
+        if made is not None:
+            secret = made
+        elif not 8 <= len(secret) <= 200 or not secret.isascii() or not secret.isprintable():
             raise ControlError("Give the secret as it was shown, 8 to 200 signs.")
         book = self._simulator.webhooks
         for one in [one for one in book.of(account) if one.url == url]:
             book.remove(one.id)
-        made = Webhook(id=secrets.token_hex(8), account=account, url=url, secret=secret)
-        return book.add(made).id
+        return book.add(Webhook(id=secrets.token_hex(8), account=account, url=url, secret=secret))
 
     def as_before(self, account: str, object_type: str, object_id: str, name: str, text: str) -> Any:
         """What a person typed, as the kind of value that the record's field holds now."""

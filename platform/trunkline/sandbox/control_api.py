@@ -77,7 +77,7 @@ class KeyIn(msgspec.Struct, forbid_unknown_fields=True):
 class WebhookIn(msgspec.Struct, forbid_unknown_fields=True):
     account: str
     url: str
-    secret: str
+    secret: str = ""
 
 
 class GrantOut(msgspec.Struct):
@@ -239,7 +239,8 @@ def control_api(simulator: Simulator) -> list[HTTPRouteHandler]:
     @post(f"{API}/webhooks", guards=[same_origin])
     async def add_webhook(request: AnyRequest) -> dict[str, str]:
         asked = await _body(request, WebhookIn)
-        return {"id": actions.add_webhook(asked.account, asked.url, asked.secret)}
+        made = actions.add_webhook(asked.account, asked.url, asked.secret)
+        return {"id": made.id, "secret": made.secret}
 
     return [
         state, requests, ledger, create, change, archive, revoke, expire, add_fault, clear_faults,

@@ -165,7 +165,10 @@ def _buttons(simulator: Simulator, actions: Actions) -> dict[str, Callable[[Form
         return f"Copy the new key now, it is not shown again: {key}"
 
     def add_webhook(form: Form) -> str:
-        actions.add_webhook(form.get("account", ""), form.get("url", ""), form.get("secret", ""))
+        given = form.get("secret", "")
+        made = actions.add_webhook(form.get("account", ""), form.get("url", ""), given)
+        if made.secret != given:
+            return f"Copy the signing secret now, it is not shown again: {made.secret}"
         return "From now on changes in that account are told to this address, signed with the secret."
 
     def expire(form: Form) -> str:

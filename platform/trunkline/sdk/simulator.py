@@ -170,6 +170,10 @@ class Simulator(ABC):
         """Whether a person of the account can enter where its webhooks go, on the control page."""
         return False
 
+    def make_secret(self) -> str | None:
+        """The provider's own secret for an address that a person enters; None: the person gives one."""
+        return None
+
     def redact(self, path: str) -> str:
         """The path as it may be shown and kept; overridden where a provider puts secrets in paths."""
         return path

@@ -78,7 +78,7 @@ class FixtureRegistration:
         user = _one(given, "user")
         secret = _one(given, "secret") or (f"{user}:{_one(given, 'password')}" if user else "")
         if self._hooks.keyed_by == "provider":
-            secret = self._made()
+            secret = made_secret(self._hooks)
         made = self._book.add(
             Webhook(
                 id=secrets.token_hex(8),
@@ -127,11 +127,12 @@ class FixtureRegistration:
             raise self._played.refused(404, "there is no such webhook")
         return found
 
-    def _made(self) -> str:
-        """A secret in the form that the signature's key has."""
-        spec, raw = resolve(self._hooks.signatures[0]), secrets.token_bytes(24)
-        plain = base64.b64encode(raw).decode() if spec.key == "base64" else raw.hex()
-        return spec.key_prefix + plain
+
+def made_secret(hooks: Webhooks) -> str:
+    """A secret in the form that the signature's key has."""
+    spec, raw = resolve(hooks.signatures[0]), secrets.token_bytes(24)
+    plain = base64.b64encode(raw).decode() if spec.key == "base64" else raw.hex()
+    return spec.key_prefix + plain
 
 
 def _shown(wanted: Registered, hook: Webhook) -> dict[str, Any]:

@@ -83,15 +83,22 @@ class FixtureWrites:
         self, request: AnyRequest, path: str, account: str, body: Any, action: Action, spec: StreamSpec
     ) -> Any:
         find = action.find
-        if find is None or request.method != find.method or path != self._played.filled(find.path):
+        if find is None or request.method != find.method:
             return None
+        at = recognised(self._played.filled(find.path), path)
+        if at is None or (not find.query and not find.body and self._listed(path)):
+            return None  # a list as it is read has everything that could be found
         query = {name: str(value) for name, value in request.query_params.items()}
         if not set(find.query) <= set(query):
             return None
         asked = matched(find.query, query), matched(find.body, body) if find.body else {}
         if asked[0] is None or asked[1] is None:
             return None
-        return self._entries(find, spec, account, {**asked[0], **asked[1]})
+        return self._entries(find, spec, account, {**at, **asked[0], **asked[1]})
+
+    def _listed(self, path: str) -> bool:
+        lists = (read for spec in self._played.manifest.streams for read in spec.lists)
+        return any(recognised(self._played.filled(read.path), path) is not None for read in lists)
 
     def _entries(self, find: Find, spec: StreamSpec, account: str, asked: Mapping[str, Any]) -> Any:
         entries = [

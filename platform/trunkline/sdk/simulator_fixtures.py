@@ -50,7 +50,7 @@ from trunkline.sdk.simulator_fixture_forms import (
     unform,
 )
 from trunkline.sdk.simulator_fixture_hooks import FixtureHooks
-from trunkline.sdk.simulator_fixture_registration import FixtureRegistration
+from trunkline.sdk.simulator_fixture_registration import FixtureRegistration, made_secret
 from trunkline.sdk.simulator_fixture_writes import FixtureWrites
 from trunkline.sdk.simulator_gate import AnyRequest, Reply
 from trunkline.sdk.simulator_hooks import Address, Teller
@@ -94,7 +94,7 @@ class FixtureSimulator(Simulator):
         self.authorize_path = path_of(way.authorize_url) if isinstance(way, OAuth2) else ""
         self._accounts = accounts(folder)
         self._documents = all_documents(folder, manifest.streams)
-        self.belongs = {
+        self.belongs = {  # type: ignore[misc]  # of this instance: its manifest says it
             spec.name: (spec.parent.stream, spec.parent.field)
             for spec in manifest.streams
             if spec.parent is not None
@@ -189,6 +189,10 @@ class FixtureSimulator(Simulator):
     def takes_addresses(self) -> bool:
         hooks = self.manifest.webhooks
         return hooks is not None and hooks.owner == "connection"
+
+    def make_secret(self) -> str | None:
+        hooks = self.manifest.webhooks
+        return made_secret(hooks) if hooks is not None and hooks.keyed_by == "pasted" else None
 
     # -- what is there ----------------------------------------------------------------------
 

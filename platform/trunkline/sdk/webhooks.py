@@ -65,14 +65,27 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Query parameters, or pointers into the body, and the values by which it is told from an event."""
 
 
+class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person does in the provider's own pages: shown beside the address, in the provider's words."""
+
+    steps: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=300)], ...],
+        msgspec.Meta(min_length=1, max_length=10),
+    ]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] = "Signing secret"  # noqa: S105
+    """What the provider calls the secret that it shows."""
+    test: Annotated[str, msgspec.Meta(max_length=300)] = ""
+    """How the provider is made to send an event for a trial; empty: only by a change of a record."""
+
+
 class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner: Literal["client", "connection"]
     """Whose an address is: one for all accounts of an OAuth client, or one for each connection."""
     signatures: tuple[Signature | str, ...]
     """Templates, or names of known ones; each is good enough on its own."""
-    keyed_by: Literal["client", "us", "provider"]
-    """Whose secret it is: the OAuth client's, one that we make for the address, or one that the provider
-    tells when the address is registered."""
+    keyed_by: Literal["client", "us", "provider", "pasted"]
+    """Whose secret it is: the OAuth client's; one that we make for the address; one that the provider tells
+    when the address is registered; one that only its own pages show, so that a person pastes it."""
     body_limit: Annotated[int, msgspec.Meta(ge=1024, le=4 * 1024 * 1024)] = 1024 * 1024
     """Bytes."""
     events: str = ""
@@ -96,6 +109,7 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fetches: tuple[Fetch, ...] = ()
     registration: Registration | None = None
     """None: a person enters the address at the provider."""
+    by_hand: ByHand | None = None
     lenient: bool = False
     """An event without a type is taken all the same, and one without a time is as of when it came. Both are
     read again when it is processed, by the manifest as it is by then."""
@@ -110,12 +124,18 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"id_header {self.id_header} is not signed by every signature")
         if self.owner == "client" and self.account is None:
             raise ValueError("account is needed where one address serves every account")
-        if (self.keyed_by == "client") != (self.owner == "client"):
+        if self.keyed_by != "pasted" and (self.keyed_by == "client") != (self.owner == "client"):
             raise ValueError(
                 "the secret is the client's exactly where the address is the client's: "
-                'keyed_by = "client" goes with owner = "client", and with no other'
+                'keyed_by = "client" goes with owner = "client"; where the pages of the app show a secret '
+                'of the webhook\'s own, write "pasted"'
             )
         made = self.registration
+        if self.keyed_by == "pasted" and (made is not None or self.by_hand is None):
+            raise ValueError(
+                "a pasted secret is found by a person: [webhooks.by_hand] must say in `steps` where, and a "
+                '[webhooks.registration], which would tell it, goes with "provider"'
+            )
         if made is not None and self.owner != "connection":
             raise ValueError(
                 "an app's address is entered by its developer; only a connection's is registered"
@@ -124,12 +144,18 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(
                 "the secret is the provider's exactly where the registration tells it: "
                 'keyed_by = "provider" needs a [webhooks.registration] with `secret`; '
-                'where a person enters the address, write "us"'
+                'where a person enters the address, write "us" if they choose the secret, and "pasted" if '
+                "the provider shows one"
             )
         fetched = {fetch.stream for fetch in self.fetches}
         for event in self.kinds:
             if event.document is None and not event.deleted and event.stream not in fetched:
                 raise ValueError(f"kinds: {event.type} has no document, and {event.stream} no fetch")
+
+    @property
+    def entered(self) -> bool:
+        """Whether a person of each account enters the address at the provider."""
+        return self.owner == "connection" and self.registration is None
 
     @property
     def types(self) -> tuple[str, ...]:

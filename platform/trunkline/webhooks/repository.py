@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.kernel.db import Database
 from trunkline.kernel.ids import new_id
-from trunkline.webhooks.models import HookEndpoint
+from trunkline.webhooks.models import HookEndpoint, HookRefusal
 
 PROCESS = "hooks"
 """Kind of work: what waits of one connection; key: the connection's id."""
@@ -287,6 +287,20 @@ async def last_event_at(session: AsyncSession, tenant_id: UUID, connection_id: U
         )
     ).scalar()
     return found
+
+
+async def last_refused(
+    session: AsyncSession, tenant_id: UUID, endpoint_id: UUID
+) -> tuple[datetime, str] | None:
+    """When something that came to an address was last refused, and why: a cause of `refusals`."""
+    found = await session.execute(
+        select(HookRefusal.last_at, HookRefusal.cause)
+        .where(HookRefusal.tenant_id == tenant_id, HookRefusal.endpoint_id == endpoint_id)
+        .order_by(HookRefusal.last_at.desc())
+        .limit(1)
+    )
+    row = found.first()
+    return None if row is None else (row.last_at, row.cause)
 
 
 async def connection_state(session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> str | None:

@@ -21,13 +21,14 @@ from trunkline.kernel.settings import Settings
 from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.signatures import resolve
-from trunkline.sdk.webhooks import Webhooks
+from trunkline.sdk.webhooks import ByHand, Webhooks
 from trunkline.vault.box import Box
 from trunkline.vault.sealed import place
 from trunkline.vault.service import Vault
 from trunkline.webhooks import event_repository, repository
 from trunkline.webhooks.intake import PREFIX
 from trunkline.webhooks.models import HookEndpoint
+from trunkline.webhooks.signatures import Scheme
 from trunkline.webhooks.sources import hooks_of, hooks_of_client, key_hash, new_key, opened
 
 REGISTRATION_CAUSES: Final = ("webhook_scope", "webhook_forbidden", "webhook_limit", "webhook_refused")
@@ -51,6 +52,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """Known at the provider, by a call of ours."""
     registered_at: datetime | None
     rotating: bool
+    keyed: bool
+    """It has a secret of its own; without, and without a client's, nothing that comes is proven."""
     checked_at: datetime | None
     created_at: datetime
 
@@ -177,32 +180,66 @@ class EndpointService:
         hooks = None if known is None else hooks_of(self._connectors, known.connector)
         if found is None or hooks is None or found.registration is not None:
             raise NotFoundError
-        if hooks.keyed_by == "provider":
-            secret = (secret or "").strip()
-            if not 8 <= len(secret) <= 200 or not secret.isascii() or not secret.isprintable():
-                raise BadInputError("Paste the whole secret, as the provider shows it.", field="secret")
+        if hooks.keyed_by in {"provider", "pasted"}:
+            secret = pasted(hooks, secret)
         else:
             secret = self.fresh_secret(known.connector)
         assert secret is not None
         box = await self._vault.box(session, tenant_id)
         # until now nobody had it, unless a person did this before
-        before = opened(box, found, "secret") if found.state == "active" else None
-        if before is not None and found.previous_until is not None and found.previous_until > now():
-            raise ConflictError("Two secrets count already. Wait until the older one has ended.")
-        await self._seal(
-            session,
-            box,
-            found,
-            secret=secret,
-            previous_secret=before,
-            until=now() + OVERLAP if before else None,
-        )
+        await self._replace(session, box, found, secret, counts=found.state == "active")
         await repository.change_endpoint(session, tenant_id, found.id, state="active", cause=None)
         await resolve_causes(session, tenant_id, connection_id, REGISTRATION_CAUSES)
         await append(
             session, principal, "hook.entered_by_hand", "connection", connection_id, tenant_id=tenant_id
         )
         return secret
+
+    async def paste_for_client(
+        self,
+        session: AsyncSession,
+        tenant_id: UUID,
+        connector: str,
+        principal: Principal,
+        secret: str,
+        reason: str | None = None,
+    ) -> None:
+        """The secret that the pages of the owner's app show for its one address; the one before counts for a
+        day. `session`: the owner's. Raises NotFoundError, BadInputError, ConflictError.
+        """
+        client = await connections.client(session, tenant_id, connector)
+        hooks = None if client is None else await self._of_client(session, tenant_id, client)
+        if client is None or hooks is None or hooks.keyed_by != "pasted" or hooks.owner != "client":
+            raise NotFoundError
+        await self.of_client(session, tenant_id, connector)
+        found = await repository.endpoint_of_client(session, tenant_id, connector)
+        assert found is not None
+        box = await self._vault.box(session, tenant_id)
+        await self._replace(session, box, found, pasted(hooks, secret), counts=True)
+        await append(
+            session,
+            principal,
+            "hook.secret_pasted",
+            "oauth_client",
+            connector,
+            {"connector": connector},
+            reason,
+            tenant_id=tenant_id,
+        )
+
+    async def pasted_of_own_clients(
+        self, session: AsyncSession, tenant_id: UUID
+    ) -> dict[str, tuple[ByHand, bool]]:
+        """By connector, of those clients of the owner's whose address has a pasted secret: where it is found,
+        and whether somebody pasted it.
+        """
+        found: dict[str, tuple[ByHand, bool]] = {}
+        for client in await connections.clients(session, tenant_id):
+            hooks = await self._of_client(session, tenant_id, client)
+            if hooks is not None and hooks.keyed_by == "pasted" and hooks.by_hand is not None:
+                held = await repository.endpoint_of_client(session, tenant_id, client.connector)
+                found[client.connector] = hooks.by_hand, held is not None and held.secret is not None
+        return found
 
     async def rotate_registered(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, principal: Principal
@@ -258,8 +295,8 @@ class EndpointService:
         """The owner's client is about to get another secret: what this one signs counts for a day more."""
         found = await repository.endpoint_of_client(session, tenant_id, connector)
         client = await connections.client(session, tenant_id, connector)
-        if found is None or client is None:
-            return
+        if found is None or client is None or found.secret is not None:
+            return  # or it is proven by a secret of its own
         box = await self._vault.box(session, tenant_id)
         before = box.open(
             client.secret, client.key_version, place("oauth_clients", connector, field="secret")
@@ -270,9 +307,24 @@ class EndpointService:
 
     async def _delivers_to(self, session: AsyncSession, tenant_id: UUID, client: OAuthClient) -> bool:
         """Whether its provider delivers to one address for all accounts. `session`: its owner's."""
-        versions = await repository.versions_of_client(session, client.id)
-        hooks = hooks_of_client(self._connectors, tenant_id, client.connector, versions)
+        hooks = await self._of_client(session, tenant_id, client)
         return hooks is not None and hooks.owner == "client"
+
+    async def _of_client(
+        self, session: AsyncSession, tenant_id: UUID, client: OAuthClient
+    ) -> Webhooks | None:
+        versions = await repository.versions_of_client(session, client.id)
+        return hooks_of_client(self._connectors, tenant_id, client.connector, versions)
+
+    async def _replace(
+        self, session: AsyncSession, box: Box, found: HookEndpoint, secret: str, *, counts: bool
+    ) -> None:
+        """`counts`: what the secret before signed, for a day more. Raises ConflictError."""
+        before = opened(box, found, "secret") if counts else None
+        if before is not None and found.previous_until is not None and found.previous_until > now():
+            raise ConflictError("Two secrets count already. Wait until the older one has ended.")
+        until = now() + OVERLAP if before else None
+        await self._seal(session, box, found, secret=secret, previous_secret=before, until=until)
 
     def _make(
         self,
@@ -342,9 +394,24 @@ class EndpointService:
             registered=endpoint.registration is not None,
             registered_at=endpoint.registered_at,
             rotating=endpoint.rotating,
+            keyed=endpoint.secret is not None,
             checked_at=endpoint.checked_at,
             created_at=endpoint.created_at,
         )
+
+
+def pasted(hooks: Webhooks, secret: str | None) -> str:
+    """A secret as a person copied it from the provider's pages. Raises BadInputError."""
+    text = (secret or "").strip()
+    fits = 8 <= len(text) <= 200 and text.isascii() and text.isprintable()
+    try:
+        for given in hooks.signatures if fits else ():
+            Scheme(resolve(given)).key(text)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise BadInputError("Paste the whole secret, as the provider shows it.", field="secret")
+    return text
 
 
 def as_signed_with(hooks: Webhooks, secret: str) -> str:

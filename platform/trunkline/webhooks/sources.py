@@ -175,6 +175,8 @@ class Sources:
                 hooks = hooks_of_client(self._connectors, owner, connector, versions)
             if hooks is None:
                 return None
+            if hooks.keyed_by == "pasted":
+                secret = None  # the address has one of its own
             proven_by = secrets_of(box, found, secret, now())
         schemes = [Scheme(resolve(given)) for given in hooks.signatures]
         return Source(

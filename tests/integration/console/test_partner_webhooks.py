@@ -112,3 +112,46 @@ async def test_a_connections_own_address_is_its_versions(
             text("UPDATE connections SET connector_version = '0.2.0' WHERE id = :old"), {"old": old}
         )
     assert await found(services, "acme", view.url) is None
+
+
+async def test_staff_paste_the_secret_that_only_the_apps_own_pages_show(
+    services: Services, people: Any, chief: Any, make: Make
+) -> None:
+    old, new = hooked("X-Acme", keyed_by="pasted")
+    steps = """[webhooks.by_hand]
+steps = ["Open the app, Endpoints.", "Copy the secret."]
+
+[[recipes]]
+"""
+    wanted = (old, new.removesuffix(old) + steps)
+    first = await taken_in(services, make("0.1.0", SIGNED_IN, wanted), chief)
+    await chief.post(f"{first}/approve", whom="some", tenants="globex", reason="Asked for")
+    home = "/console/oauth-clients"
+    given = {"connector": "acme", "client_id": "app-1", "secret": "s" * 20, "reason": "Asked for"}
+    await chief.post(home, **given)
+    page = (await chief.get(home)).text
+    assert "Webhooks of Acme are refused until then" in page
+    assert "Open the app, Endpoints." in page
+    async with services.db.tenant(OPERATOR) as session:
+        url = (await services.hooks.of_client(session, OPERATOR, "acme")).url
+    source = await found(services, "acme", url)
+    assert source is not None
+    assert source.ways[0][1] == []
+
+    secret = {"connector": "acme", "hook_secret": "endpoint-secret-0123"}
+    refused = await chief.post(f"{home}/webhook-secret", **secret, reason="")
+    assert refused.status_code == 422
+    assert "endpoint-secret" not in refused.text
+    short = await chief.post(f"{home}/webhook-secret", connector="acme", hook_secret="x", reason="Asked for")
+    assert "Paste the whole secret" in short.text
+    assert (await chief.post(f"{home}/webhook-secret", **secret, reason="Asked for")).status_code == 303
+    source = await found(services, "acme", url)
+    assert source is not None
+    assert source.ways[0][1] == [b"endpoint-secret-0123"]
+    page = (await chief.get(home)).text
+    assert "Paste another secret for webhooks" in page
+    assert "endpoint-secret" not in page
+    async with services.db.tenant(OPERATOR) as session:
+        dump = repr((await session.execute(text("SELECT * FROM audit_entries"))).all())
+    assert "hook.secret_pasted" in dump
+    assert "endpoint-secret" not in dump

@@ -97,6 +97,7 @@ overlap_seconds = 120
 [webhooks]
 owner = "connection"
 keyed_by = "us"
+by_hand = { steps = ["In Harbour Desk, under Settings, Webhooks, choose New.", "Enter the address and the secret."] }
 type = "event"
 id = ["event_id"]
 at = "sent_at"

@@ -22,6 +22,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
+from trunkline.sdk.webhooks import ByHand
 from trunkline.webhooks.service import EndpointService
 from trunkline_ui.console.actions import unfit
 from trunkline_ui.console.common import ACT, Frame
@@ -36,6 +37,7 @@ class ClientForm(msgspec.Struct):
     client_id: str = ""
     secret: str = ""
     reason: str = ""
+    hook_secret: str = ""
 
 
 Form = Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -50,6 +52,8 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uri: str
     address: str
     """For webhooks; empty where its provider delivers to none of the app's."""
+    pasted: tuple[ByHand, bool] | None
+    """Of an address with a secret of its own: where that is found, and whether somebody pasted it."""
     sent_to: list[str]
     """Hosts that the secret goes to."""
     form: ClientForm
@@ -74,8 +78,11 @@ class Apps(msgspec.Struct, frozen=True, kw_only=True):
         async with self.db.tenant(OPERATOR) as session:
             held = await self.connections.clients.own(session, OPERATOR)
             addresses = await self.hooks.of_own_clients(session, OPERATOR)
+            pasted = await self.hooks.pasted_of_own_clients(session, OPERATOR)
         context |= {
-            "registrations": registrations(self.settings, self.connectors, held, addresses, form, errors),
+            "registrations": registrations(
+                self.settings, self.connectors, held, addresses, pasted, form, errors
+            ),
             "errors": [(f"{_name(form)}-{field}", sentence) for field, sentence in errors.items()],
         }
         return page("console/oauth_clients.html", context, status=422 if errors else 200)
@@ -138,6 +145,24 @@ class OperatorClientPages(Controller):
                 return see_other(apps.settings, HOME, text)
         return await apps.shown(data, errors)
 
+    @post("/webhook-secret", status_code=303)
+    async def paste(self, apps: NamedDependency[Apps], data: Form) -> Response[None] | Page:
+        """What the app's own pages show for the address that the provider delivers to."""
+        name, reason = _name(data), data.reason.strip()
+        errors = {"pasting": words} if (words := unfit(reason)) else {}
+        if not errors:
+            try:
+                async with apps.db.tenant(OPERATOR) as session:
+                    await apps.hooks.paste_for_client(
+                        session, OPERATOR, name, apps.principal, data.hook_secret, reason
+                    )
+            except (BadInputError, ConflictError) as error:
+                errors["hook_secret"] = error.message
+            else:
+                text = f"Messages of {label_of(apps.connectors, name)} are proven by this secret from now on."
+                return see_other(apps.settings, HOME, text)
+        return await apps.shown(data, errors)
+
     @post("/remove", status_code=303)
     async def remove(self, apps: NamedDependency[Apps], data: Form) -> Response[None] | Page:
         name, reason = _name(data), data.reason.strip()
@@ -164,6 +189,7 @@ def registrations(
     connectors: Connectors,
     held: Mapping[str, OwnClient],
     addresses: Mapping[str, str],
+    pasted: Mapping[str, tuple[ByHand, bool]],
     form: ClientForm,
     errors: dict[str, str],
 ) -> list[Registration]:
@@ -181,6 +207,7 @@ def registrations(
                 held=own,
                 redirect_uri=settings.origin + callback_path(manifest.name, OPERATOR),
                 address=addresses.get(manifest.name, ""),
+                pasted=pasted.get(manifest.name),
                 sent_to=sorted(hosts),
                 form=form if mine else ClientForm(client_id=own.client_id if own else ""),
                 errors=errors if mine else {},

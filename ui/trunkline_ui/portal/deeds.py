@@ -65,6 +65,7 @@ _DEEDS: dict[str, tuple[str, str, Tone]] = {
     ),
     "hook.rotation_asked": ("asked for another secret of the webhook of {target}", "key", "info"),
     "hook.checked": ("had the webhook of {target} checked", "refresh", "neutral"),
+    "hook.secret_pasted": ("pasted the secret by which webhooks of {target} are proven", "key", "info"),
     "hook.entered_by_hand": ("took the webhook of {target} into their own hands", "key", "info"),
     "connection.access_ended": ("ended the webhook of {target} and our access", "ban", "neutral"),
     "run.cancelled": ("cancelled a sync of {target}", "ban", "neutral"),

@@ -1,7 +1,8 @@
 """The webhook of a connection's own: how it stands, and what members do about it."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,7 @@ from trunkline.resilience.failures import failure
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.registry import Connectors
 from trunkline.sdk.signatures import resolve
+from trunkline.sdk.webhooks import ByHand
 from trunkline.webhooks import repository
 from trunkline.webhooks.service import EndpointService, EndpointView
 from trunkline.work.queue import WorkQueue
@@ -38,6 +40,14 @@ from trunkline_ui.portal.common import (
 from trunkline_ui.rendering import Page, page
 
 _HERE = "/portal/connections/{connection_id}"
+
+
+REFUSALS: Final = {
+    "unverifiable": "Something came whose signature does not fit. Paste the secret once more, whole.",
+    "replayed": "Something came that says it was sent long ago. The clock of whoever sends it may be wrong.",
+    "unparsable": "Something came that was signed as agreed and could not be read.",
+    "too_large": "Something came that was too large to be taken.",
+}
 
 
 class Telling(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +66,12 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     """A person may enter the address at the provider."""
     provider_secret: bool = False
     """The provider makes the secret."""
+    guide: ByHand | None = None
+    """What a person does at the provider."""
+    last_at: datetime | None = None
+    """When an event last came."""
+    refused: str = ""
+    """Why what came last was refused, in words; empty where it was not."""
     basic: bool = False
     """A secret of ours is sent as user name and password, and nothing is signed."""
     events: tuple[str, ...] = ()
@@ -76,12 +92,16 @@ async def telling_of(
     how = manifest.webhooks if manifest else None
     if how is None:
         return Telling()
-    heard = await repository.last_event_at(session, connection.tenant_id, connection.id) is not None
+    last_at = await repository.last_event_at(session, connection.tenant_id, connection.id)
+    heard = last_at is not None
     drifts = await still_open(session, connection.tenant_id, connection.id)
     mine = await hooks.of_connection(session, connection.tenant_id, connection.id)
     if how.owner == "client" or how.lenient:
         return Telling(mine=mine, heard=heard, drifts=drifts)
-    word, tone, icon, sentence = _standing(mine, label, heard=heard)
+    unkeyed = how.keyed_by == "pasted" and mine is not None and not mine.keyed
+    word, tone, icon, sentence = _standing(mine, label, heard=heard, unkeyed=unkeyed)
+    refusal = await repository.last_refused(session, connection.tenant_id, mine.id) if mine else None
+    refused = "" if refusal is None or (last_at and last_at > refusal[0]) else REFUSALS.get(refusal[1], "")
     registers = how.registration is not None
     usable = connection.state in {"active", "setup"}
     return Telling(
@@ -95,16 +115,24 @@ async def telling_of(
         can_check=registers and usable,
         can_rotate=usable and mine is not None and mine.registered and not mine.rotating,
         by_hand=usable and mine is not None and not mine.registered and mine.state in {"refused", "active"},
-        provider_secret=how.keyed_by == "provider",
+        provider_secret=how.keyed_by in {"provider", "pasted"},
+        guide=how.by_hand,
+        last_at=last_at,
+        refused=refused,
         basic=resolve(how.signatures[0]).header.lower() == "authorization",
         events=how.registration.events if how.registration else tuple(kind.type for kind in how.kinds),
     )
 
 
-def _standing(mine: EndpointView | None, label: str, *, heard: bool) -> tuple[str, str, str, str]:
+def _standing(
+    mine: EndpointView | None, label: str, *, heard: bool, unkeyed: bool
+) -> tuple[str, str, str, str]:
     """Word, tone, icon, and a sentence where there is more to say."""
     if mine is None or mine.state == "registering":
         return "Being set up", "info", "clock", f"We are asking {label} to tell us of changes."
+    if unkeyed:
+        words = f"Until somebody pastes the secret that {label} shows, nothing that it sends is taken."
+        return "Secret missing", "warning", "key", words
     if mine.state == "active" and heard:
         return "Entered by hand", "success", "bolt", ""
     if mine.state == "registered":
@@ -185,9 +213,14 @@ class HookActions(Controller):
             context = await framed(session, "/portal")
         label = label_of(connectors, connection.spoken)
         context |= {"connection": connection, "label": label, "telling": telling, "done": False, "secret": ""}
-        return page("portal/webhook.html", context)
+        return page("portal/webhook.html", context, block="heard")
 
-    @post("/", status_code=200, opt={"can": "connections.manage"})
+    @post(
+        "/",
+        status_code=200,
+        opt={"can": "connections.manage"},
+        exception_handlers={error: told(f"{_HERE}/webhook") for error in (ConflictError, BadInputError)},
+    )
     async def enter(
         self,
         db: NamedDependency[Database],

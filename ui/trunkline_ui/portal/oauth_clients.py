@@ -19,6 +19,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
+from trunkline.sdk.webhooks import ByHand
 from trunkline.webhooks.service import EndpointService
 from trunkline_ui.portal.common import Frame, label_of, see_other, told
 from trunkline_ui.rendering import Page, page
@@ -30,6 +31,7 @@ class ClientForm(msgspec.Struct):
     connector: str = ""
     client_id: str = ""
     secret: str = ""
+    hook_secret: str = ""
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -41,6 +43,8 @@ class Registration(msgspec.Struct, frozen=True):
     """To be entered at the provider, to the letter."""
     client_id: str
     errors: dict[str, str]
+    pasted: tuple[ByHand, bool] | None
+    """Of an address for webhooks with a secret of its own: where it is found, whether it was pasted."""
 
 
 class OAuthClientPages(Controller):
@@ -63,7 +67,8 @@ class OAuthClientPages(Controller):
             context = await framed(session, "/portal")
             own = await connections.clients.own(session, tenant_id)
             context["addresses"] = await hooks.of_own_clients(session, tenant_id)
-        listed = _registrations(settings, connectors, tenant_id, own, ClientForm(), {})
+            pasted = await hooks.pasted_of_own_clients(session, tenant_id)
+        listed = _registrations(settings, connectors, tenant_id, own, pasted, ClientForm(), {})
         return page("portal/oauth_clients.html", context | {"registrations": listed, "errors": []})
 
     @post(status_code=303)
@@ -101,10 +106,34 @@ class OAuthClientPages(Controller):
         async with db.tenant(tenant_id) as session:
             context = await framed(session, "/portal")
             own = await connections.clients.own(session, tenant_id)
-        listed = _registrations(settings, connectors, tenant_id, own, data, errors)
+            context["addresses"] = await hooks.of_own_clients(session, tenant_id)
+            pasted = await hooks.pasted_of_own_clients(session, tenant_id)
+        listed = _registrations(settings, connectors, tenant_id, own, pasted, data, errors)
         summary = [(f"{manifest.name}-{field}", sentence) for field, sentence in errors.items()]
         context |= {"registrations": listed, "errors": summary}
         return page("portal/oauth_clients.html", context, status=422)
+
+    @post(
+        "/webhook-secret",
+        status_code=303,
+        exception_handlers={error: told(HOME) for error in (BadInputError, ConflictError, NotFoundError)},
+    )
+    async def paste(
+        self,
+        db: NamedDependency[Database],
+        settings: NamedDependency[Settings],
+        tenant_id: NamedDependency[UUID],
+        principal: NamedDependency[Principal],
+        connectors: NamedDependency[Connectors],
+        hooks: NamedDependency[EndpointService],
+        data: Annotated[ClientForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    ) -> Response[None]:
+        """What the app's own pages show for the address that the provider delivers to."""
+        name = data.connector[:100]
+        async with db.tenant(tenant_id) as session:
+            await hooks.paste_for_client(session, tenant_id, name, principal, data.hook_secret)
+        text = f"Messages of {label_of(connectors, name)} are proven by this secret from now on."
+        return see_other(settings, HOME, text)
 
     @post(
         "/remove",
@@ -133,6 +162,7 @@ def _registrations(
     connectors: Connectors,
     tenant_id: UUID,
     own: Mapping[str, OwnClient],
+    pasted: Mapping[str, tuple[ByHand, bool]],
     form: ClientForm,
     errors: dict[str, str],
 ) -> list[Registration]:
@@ -148,6 +178,7 @@ def _registrations(
                 settings.origin + callback_path(manifest.name, tenant_id),
                 form.client_id if mine else (held.client_id if held else ""),
                 errors if mine else {},
+                pasted.get(manifest.name),
             )
         )
     return found
