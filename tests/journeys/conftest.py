@@ -58,6 +58,25 @@ AXE_RUN = """() => axe.run(document, {
     runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 })"""
 
+PASTED = """
+[webhooks]
+owner = "connection"
+keyed_by = "pasted"
+signatures = [{ header = "X-Beacon-Signature", prefix = "sha256=" }]
+type = "event"
+id = ["delivery"]
+kinds = [{ type = "contact.*", stream = "contacts", ids = ["contact.id"], document = "contact" }]
+
+[webhooks.by_hand]
+steps = [
+  "In Beacon, open Settings, Developers, Webhooks, and choose Add endpoint.",
+  "Paste the address into Endpoint URL, and choose the contact events.",
+  "Save. Beacon shows the endpoint's secret once: copy it.",
+]
+secret = "Endpoint secret"
+test = "In Beacon, on the endpoint's page, choose Send a test event."
+"""
+
 OpenPage = Callable[..., Awaitable[Page]]
 Check = Callable[[Page], Awaitable[None]]
 Serve = Callable[..., Awaitable[str]]
@@ -264,6 +283,8 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     acme: Path
     """A partner's connector, as the scaffold made it; the sandbox simulates it."""
+    beacon: Path
+    """Another one, whose webhooks are signed with a secret that only its own pages show."""
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The simulated HubSpot's control API."""
@@ -298,9 +319,12 @@ def demo(chromium_path: str, free_ports: Callable[[int], list[int]]) -> Iterator
         "TRUNKLINE_SANDBOX_PORT": str(sandbox),
         "TRUNKLINE_PRODUCT_PORT": str(product),
         "TRUNKLINE_CHECK_SECONDS": "5",
-        "TRUNKLINE_SANDBOX_CONNECTORS": str(folder / "acme"),
+        "TRUNKLINE_SANDBOX_CONNECTORS": os.pathsep.join(str(folder / name) for name in ("acme", "beacon")),
     }
     scaffold("acme", folder, "Roadrunner")
+    scaffold("beacon", folder, "Beacon")
+    with (folder / "beacon" / "manifest.toml").open("a") as manifest:
+        manifest.write(PASTED)
     output = folder / "up.log"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -325,6 +349,7 @@ def demo(chromium_path: str, free_ports: Callable[[int], list[int]]) -> Iterator
             staff_password=secrets["staff_password"],
             api_key=secrets["api_key"],
             acme=folder / "acme",
+            beacon=folder / "beacon",
         )
     finally:
         process.send_signal(signal.SIGINT)

@@ -19,7 +19,8 @@ _TRIES = 4
 async def actions(bench: Bench) -> str:
     if not bench.manifest.actions:
         raise ExemptError("the manifest declares no action")
-    said = []
+    said: list[str] = []
+    with_own: set[str] = set()
     for action in bench.manifest.actions:
         harness, account, connected = await bench.connected(acting=True)
         given = example_of(harness, account, action)
@@ -44,7 +45,11 @@ async def actions(bench: Bench) -> str:
             f"{action.name}: {clean} changes are made of one call, and {again} where its answer was lost.",
         )
         said.append(action.name)
-    return f"each with a lost answer: {', '.join(said)}"
+        if any(given.get(part.name) for part in action.input if part.type == "map"):
+            with_own.add(action.name)
+    takes = [one.name for one in bench.manifest.actions if any(part.type == "map" for part in one.input)]
+    own = f"; own fields in {len(with_own)} of {len(takes)} that take them" if takes else ""
+    return f"each with a lost answer: {', '.join(said)}{own}"
 
 
 def example_of(harness: Harness, account: Account, action: Action) -> dict[str, Any]:

@@ -180,14 +180,15 @@ class EndpointService:
         hooks = None if known is None else hooks_of(self._connectors, known.connector)
         if found is None or hooks is None or found.registration is not None:
             raise NotFoundError
+        box = await self._vault.box(session, tenant_id)
         if hooks.keyed_by in {"provider", "pasted"}:
             secret = pasted(hooks, secret)
+            await self._paste(session, box, found, secret)
         else:
             secret = self.fresh_secret(known.connector)
-        assert secret is not None
-        box = await self._vault.box(session, tenant_id)
-        # until now nobody had it, unless a person did this before
-        await self._replace(session, box, found, secret, counts=found.state == "active")
+            assert secret is not None
+            # until now nobody had it, unless a person did this before
+            await self._replace(session, box, found, secret, counts=found.state == "active")
         await repository.change_endpoint(session, tenant_id, found.id, state="active", cause=None)
         await resolve_causes(session, tenant_id, connection_id, REGISTRATION_CAUSES)
         await append(
@@ -215,7 +216,7 @@ class EndpointService:
         found = await repository.endpoint_of_client(session, tenant_id, connector)
         assert found is not None
         box = await self._vault.box(session, tenant_id)
-        await self._replace(session, box, found, pasted(hooks, secret), counts=True)
+        await self._paste(session, box, found, pasted(hooks, secret))
         await append(
             session,
             principal,
@@ -325,6 +326,15 @@ class EndpointService:
             raise ConflictError("Two secrets count already. Wait until the older one has ended.")
         until = now() + OVERLAP if before else None
         await self._seal(session, box, found, secret=secret, previous_secret=before, until=until)
+
+    async def _paste(self, session: AsyncSession, box: Box, found: HookEndpoint, secret: str) -> None:
+        """The secret before counts for a day more; pasted meanwhile, this one stands in the place of one that
+        may have been copied wrongly, and that before it goes on to count.
+        """
+        if found.previous_until is not None and found.previous_until > now():
+            await self._seal(session, box, found, secret=secret)
+        else:
+            await self._replace(session, box, found, secret, counts=True)
 
     def _make(
         self,

@@ -72,6 +72,7 @@ paginator = { kind = "page", pages = "page_count" }
 [webhooks]
 owner = "connection"
 keyed_by = "us"
+by_hand = { steps = ["In Tide Pool, under Settings, Hooks, enter the address and the secret."] }
 type = "kind"
 id = ["uid"]
 at = "sent"
@@ -174,7 +175,7 @@ async def test_what_is_always_empty_is_said(pool: Path) -> None:
 def test_a_finding_says_what_to_write_in_words(pool: Path) -> None:
     with_(pool, 'keyed_by = "us"', 'keyed_by = "provider"')
     (found,) = check(pool)
-    assert 'where a person enters the address, write "us" (at webhooks).' in found.message
+    assert 'write "us" if they choose the secret, and "pasted" if the provider shows one' in found.message
     assert "`$" not in str(found)
 
 
