@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from portal_kit.rows import Made
 from sqlalchemy import text
+from ui_kit.rows import Made
 
 from trunkline.kernel.clock import now
 from trunkline.kernel.principal import SYSTEM
