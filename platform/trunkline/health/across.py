@@ -13,6 +13,7 @@ from trunkline.health.models import Issue
 from trunkline.health.repository import came_back, of_issue
 from trunkline.readers.schemas import FailingReader
 from trunkline.runs.models import Run
+from trunkline.runs.schemas import RunView
 from trunkline.work.models import Work
 
 MOST_WORK: Final = 1000
@@ -50,22 +51,6 @@ class AffectedRow(msgspec.Struct, frozen=True, kw_only=True):
     differs: list[str] | None = None
     """Of `webhook_drift`: how events of the type `event` deviate, in words."""
     event: str | None = None
-
-
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
-    connection_id: UUID
-    stream: str
-    mode: str
-    trigger: str
-    state: str
-    cause: str | None
-    attempt: int
-    fetched: int
-    changes: int
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
 
 
 class WorkRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,15 +156,15 @@ async def failing_readers(session: AsyncSession, *, limit: int) -> list[FailingR
     return [FailingReader(**row) for row in rows.mappings()]
 
 
-async def last_runs(session: AsyncSession, tenant_id: UUID, *, limit: int) -> list[RunRow]:
+async def last_runs(session: AsyncSession, tenant_id: UUID, *, limit: int) -> list[RunView]:
     """Newest first."""
     rows = await session.execute(
-        select(*(getattr(Run, name) for name in RunRow.__struct_fields__))
+        select(*(getattr(Run, name) for name in RunView.__struct_fields__))
         .where(Run.tenant_id == tenant_id)
         .order_by(Run.created_at.desc(), Run.id.desc())
         .limit(limit)
     )
-    return [RunRow(**row) for row in rows.mappings()]
+    return [RunView(**row) for row in rows.mappings()]
 
 
 # Statistics from before a flood know of a few rows only: then all would be read, in order to sort them.

@@ -282,6 +282,8 @@ def assess_stream(stream: StreamFacts, now: datetime) -> Health:
     if late:
         return _behind(stream, now, due, waiting)
     words = "Everything is up to date." if stream.last_success_at else "The first sync is under way."
+    if waiting:
+        words = "We wait for the connected service's limit. Nothing is late yet."
     return Health(
         level="healthy",
         since=min(reference, now),
@@ -367,7 +369,11 @@ def _behind(stream: StreamFacts, now: datetime, due: datetime, waiting: datetime
         support = "No pass has completed and none is under way: look at the pending work and at the workers."
     else:
         why = "queued" if not stream.running else "rereading" if stream.mode == "full" else "behind"
-        customer = "The latest pass is taking longer than it should. Nothing is lost; it will catch up."
+        customer = (
+            "The latest read is taking longer than it should. Nothing is lost; it will catch up."
+            if stream.running
+            else "It should have been read by now and waits for its turn. Nothing is lost; it will catch up."
+        )
         support = "A pass takes too long or waits for a worker: look at the runs and at the pending work."
     if stream.last_success_at is not None:
         support = f"{support} Last complete pass: {stream.last_success_at:%Y-%m-%d %H:%M:%S} UTC."

@@ -1,5 +1,7 @@
 """What people and the product ask of streams and runs. What a run does is in `sync`."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,7 +14,7 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
 from trunkline.recipes import repository as recipes
-from trunkline.runs import asking, passes, repository, setaside
+from trunkline.runs import asking, passes, repository, setaside, writes
 from trunkline.runs.drift import Drift, accepted, filters_on
 from trunkline.runs.following import Following
 from trunkline.runs.schemas import Counts, Mode, RecordDetail, RunView, StreamView
@@ -305,6 +307,23 @@ class RunService(Following):
 
     async def counts(self, session: AsyncSession, tenant_id: UUID, connection_id: UUID) -> Counts:
         return await repository.counts(session, tenant_id, connection_id)
+
+    async def documents(
+        self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, ids: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Source documents, opened, by external id; those that are held."""
+        rows = await writes.sealed_records(session, Place(tenant_id, connection_id, stream), ids)
+        if not rows:
+            return {}
+        box = await self._vault.box(session, tenant_id)
+        return {
+            row.external_id: strictjson.decode(
+                box.open(
+                    row.document, row.key_version, document_context(connection_id, stream, row.external_id)
+                )
+            )
+            for row in rows
+        }
 
     async def record(
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, stream: str, external_id: str

@@ -1,12 +1,14 @@
 """The list of tenants and one tenant's page."""
 
 import re
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import event
 
+from trunkline.kernel.clock import now
 from trunkline.kernel.ids import new_id
 from trunkline_tenants.seed import TENANTS
 
@@ -177,6 +179,23 @@ async def test_a_tenants_page(rows: Any, support: Any) -> None:
         assert words in (await support.get(f"/console/tenants/{slug}")).text, slug
     assert (await support.get("/console/tenants/nobody")).status_code == 404
     assert (await support.get("/console/tenants/PIED%20PIPER")).status_code == 404
+
+
+async def test_what_is_read_anew_shows_how_far_it_is(rows: Any, support: Any, people: Any) -> None:
+    tenant_id, moment = people.tenants["umbra"].id, now()
+    connection_id = await rows.connection(tenant_id)
+    await rows.stream(tenant_id, connection_id)
+    half = {
+        "fetched": 1000,
+        "expected": 4000,
+        "started_at": moment - timedelta(minutes=1),
+        "progress_at": moment,
+    }
+    for mode in ("full", "remap"):
+        await rows.run(tenant_id, connection_id, mode=mode, state="running", finished_at=None, **half)
+    text = (await support.get("/console/tenants/umbra")).text
+    assert "1,000 of about 4,000 · 25 % · about 3 minutes left" in text
+    assert "1,000 of 4,000 · 25 % · about 3 minutes left" in text
 
 
 async def test_every_state_of_a_connection_has_its_words(rows: Any, support: Any, people: Any) -> None:

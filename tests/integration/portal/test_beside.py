@@ -1,5 +1,6 @@
 """What goes on beside a stream's own runs, changed fields, and set-aside records, as members meet them."""
 
+import html
 from datetime import timedelta
 from typing import Any
 
@@ -123,6 +124,67 @@ async def test_a_full_re_read_shows_how_far_it_is_and_can_be_paused(
     cancelled = await owner.flash(await owner.post(f"{run}/cancel"))
     assert "The run is cancelled" in cancelled
     assert "already ended" in await owner.flash(await owner.post(f"{run}/pause"))
+
+
+async def test_a_re_mapping_shows_how_far_it_is(
+    factory: Any, people: Seeded, services: Services, owner: Any
+) -> None:
+    made = await factory.whole(people.tenants["globex"].id)
+    place, moment = Place(made.tenant_id, made.connection_id, made.stream), now()
+    async with services.db.tenant(made.tenant_id) as session:
+        run_id = await passes.ask(session, services.work, place, passes.REMAP, "recipe", expected=4000)
+        given = {
+            "state": "running",
+            "attempt": 1,
+            "fetched": 1000,
+            "started_at": moment - timedelta(minutes=1),
+        }
+        await session.execute(
+            update(Run)
+            .where(Run.tenant_id == made.tenant_id, Run.id == run_id)
+            .values(progress_at=moment, **given)
+        )
+    text = (await owner.get(f"/portal/connections/{made.connection_id}")).text
+    assert "Mapping what is held" in text
+    assert "1,000 of 4,000 · 25 % · about 3 minutes left" in text
+    assert "HubSpot is not asked" in text
+
+
+async def test_a_limit_is_told_with_its_end(
+    factory: Any, people: Seeded, services: Services, owner: Any
+) -> None:
+    """Of the stream's own run, and of a full re-read beside it; nothing is late, so nothing is wrong."""
+    tenant_id, moment = people.tenants["globex"].id, now()
+    until = moment + timedelta(hours=2)
+    connection_id = await factory.connection(tenant_id)
+    await factory.recipe(tenant_id, connection_id)
+    limit = {"state": "waiting", "cause": "rate_limited", "waiting_until": until}
+    run_id = await factory.run(tenant_id, connection_id, finished_at=None, **limit)
+    await factory.stream(tenant_id, connection_id, run_id=run_id, waiting_until=until, next_due_at=None)
+    made = await factory.whole(people.tenants["globex"].id)
+    await backfill(services, made, **limit)
+    text = (await owner.get(f"/portal/connections/{connection_id}")).text
+    assert "Nothing is late yet, and it goes on by itself. It goes on by itself at" not in text
+    assert "We wait for the connected service's limit. Nothing is late yet." in html.unescape(text)
+    assert "Syncing now" not in text
+    beside = (await owner.get(f"/portal/connections/{made.connection_id}")).text
+    assert "Waiting for HubSpot's limit. It goes on at" in html.unescape(beside)
+    assert "left" not in beside.partition("1,000 of about 4,000")[2][:40]
+
+
+async def test_set_aside_records_are_listed_by_what_people_know_them_by(
+    factory: Any, people: Seeded, owner: Any
+) -> None:
+    made = await factory.whole(people.tenants["globex"].id)
+    place = (made.tenant_id, made.connection_id, made.run_id)
+    await factory.record(*place, "54", {"id": "54", "properties": {"firstname": "Ada", "lastname": "Byron"}})
+    await factory.quarantine(made, "54", "Email: must not be empty.")
+    connection = (await owner.get(f"/portal/connections/{made.connection_id}")).text
+    assert ">2 records</a> that a recipe could not map" in connection
+    listed = (await owner.get(f"/portal/records?connection={made.connection_id}&show=quarantined")).text
+    assert ">Ada Byron</a>" in listed
+    assert ">54</span>" in listed
+    assert ">53</a>" in listed  # nobody knows it by anything else
 
 
 async def test_set_aside_records_are_tried_again(

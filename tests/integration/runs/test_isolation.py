@@ -77,7 +77,9 @@ async def test_a_foreign_session_changes_nothing(harbor: Any) -> None:
         with pytest.raises(NotFoundError):
             async with harbor.rig.db.tenant(uuid4()) as session:
                 await attempt(session)
+    one = next(iter(harbor.sandbox.truth(harbor.account)))
     async with harbor.rig.db.tenant(uuid4()) as session:
+        assert await runs.documents(session, *place, "contacts", [one]) == {}
         await runs.stop_stream(session, *place, "contacts")
         await runs.stop_streams(session, *place)
     assert (await harbor.all_runs())[0].state == "queued"
@@ -92,6 +94,10 @@ async def test_a_record_is_opened_beside_what_was_made_of_it(harbor: Any) -> Non
     async with harbor.rig.db.tenant(harbor.tenant_id) as session:
         found = await harbor.rig.runs.record(session, harbor.tenant_id, harbor.connection_id, "contacts", one)
     assert found.document == truth[one]
+    async with harbor.rig.db.tenant(harbor.tenant_id) as session:
+        place = (harbor.tenant_id, harbor.connection_id, "contacts")
+        opened = await harbor.rig.runs.documents(session, *place, [one, "no such"])
+    assert opened == {one: truth[one]}
     assert [entity.external_id for entity in found.entities] == [one]
     sealed = await harbor.one(
         "SELECT document FROM records WHERE tenant_id = :tenant AND external_id = :i", i=one

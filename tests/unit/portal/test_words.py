@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trunkline.audit.repository import Entry
 from trunkline.health.assessment import LEVELS, Health
+from trunkline.recipes.definition import Mapping, RecipeDefinition
 from trunkline.resilience.failures import failures
 from trunkline.runs.schemas import ChangeView, RunView, StreamView
 from trunkline_ui.portal import changed, deeds, words
@@ -84,6 +85,47 @@ def test_waiting_says_until_when() -> None:
         words.standing("active", NOW, known, "HubSpot", [stream(next_due_at=later)]).until
         == known.waiting_until
     )
+
+
+def test_a_limit_that_is_waited_for_is_told_though_nothing_is_late() -> None:
+    until = NOW + timedelta(minutes=5)
+    judged = msgspec.structs.replace(health(), why="limit", waiting_until=until)
+    found = words.standing("active", NOW, judged, "HubSpot", [stream()], moment=NOW)
+    assert (found.badge, found.remedy, found.until, found.sentence) == ("healthy", "wait", until, "Fine.")
+
+
+def test_a_record_is_known_by_the_first_recipe_that_finds_something() -> None:
+    def taking(**fields: str) -> RecipeDefinition:
+        mappings = tuple(Mapping(target=target, source=source) for target, source in fields.items())
+        return RecipeDefinition(stream="contacts", model="contact", mappings=mappings)
+
+    document = {"id": "1", "properties": {"subject": "Help", "level": "77"}}
+    ours, theirs = taking(first_name="firstname", subject="subject"), taking(level="level")
+    assert changed.known_as(document, "properties", [ours, theirs]) == "Help"
+    assert changed.known_as(document, "properties", [taking(name="name"), theirs]) == "77"
+    assert changed.known_as({"id": "1"}, "", [ours, theirs]) == ""
+    assert changed.known_as({"fields": {"name": "Ada"}}, "fields", [taking(name="name")]) == "Ada"
+
+
+def test_no_time_that_is_over_is_promised() -> None:
+    late = health(level="delayed", action="wait", stream="contacts")
+    due = [stream(next_due_at=NOW - timedelta(minutes=1))]
+    assert words.standing("active", NOW, late, "HubSpot", due, moment=NOW).until is None
+
+
+def test_no_end_is_foreseen_while_a_run_waits() -> None:
+    half = {"fetched": 300, "expected": 1200, "started_at": NOW - timedelta(seconds=60), "progress_at": NOW}
+    assert words.progress(run(state="running", **half)).text == "300 of 1,200 · 25 % · about 3 minutes left"
+    assert words.progress(run(state="waiting", **half)).text == "300 of 1,200 · 25 %"
+
+
+def test_a_pass_beside_says_until_when_it_waits() -> None:
+    until = NOW + timedelta(minutes=5)
+    waiting = words.aside_panel(
+        run(state="waiting", mode="full", cause="rate_limited", waiting_until=until), "HubSpot"
+    )
+    assert (waiting.until, waiting.sentence) == (until, "Waiting for HubSpot's limit.")
+    assert words.aside_panel(run(state="running", mode="full", waiting_until=until), "HubSpot").until is None
 
 
 def panel(view: StreamView, active: RunView | None = None, state: str = "active") -> words.StreamPanel:

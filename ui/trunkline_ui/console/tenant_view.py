@@ -7,13 +7,15 @@ from uuid import UUID
 
 import msgspec
 
-from trunkline.health.across import AffectedRow, RunRow, WorkRow
+from trunkline.health.across import AffectedRow, WorkRow
 from trunkline.health.assessment import LEVELS, ConnectionFacts, StreamFacts, StreamHealth, assess_stream
 from trunkline.health.lines import stream_lines
 from trunkline.health.service import ConnectionHealth
 from trunkline.readers.schemas import ReaderView
 from trunkline.resilience.failures import failure
+from trunkline.runs.schemas import RunView
 from trunkline_ui.console.common import Cause, cause_of
+from trunkline_ui.portal.words import progress
 
 SENTENCES = {
     "pending": "Authorised at the provider, and waiting for the product's backend to confirm it with the"
@@ -106,10 +108,12 @@ class ReaderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    row: RunRow
+    row: RunView
     connection: str
     stream: str
     cause: Cause | None
+    progress: str
+    """How far it is, with an estimate; empty where it has ended, or nobody knows how much there is."""
 
 
 Labels = Mapping[UUID, tuple[str, Mapping[str, str]]]
@@ -216,13 +220,14 @@ def issue_line(row: AffectedRow, streams: Mapping[str, str]) -> IssueLine:
     return IssueLine(row=row, cause=cause_of(row.cause), stream=stream)
 
 
-def run_line(row: RunRow, labels: Labels) -> RunLine:
+def run_line(row: RunView, labels: Labels) -> RunLine:
     name, streams = labels.get(row.connection_id, ("", {}))
     return RunLine(
         row=row,
         connection=name,
         stream=streams.get(row.stream, row.stream),
         cause=cause_of(row.cause) if row.cause else None,
+        progress=progress(row).text if row.active and row.expected else "",
     )
 
 

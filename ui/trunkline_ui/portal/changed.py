@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from trunkline.recipes.definition import RecipeDefinition
+from trunkline.recipes.document import laid_out, lookup
 from trunkline.runs.schemas import ChangeView
 from trunkline_ui.rendering import Tone
 
@@ -31,6 +33,19 @@ def headline(data: Mapping[str, Any]) -> tuple[str, str]:
     first = person or next(iter(named), "") or next(iter(seconds), "") or next(iter(texts.values()), "")
     second = next((text for text in seconds if text != first), "")
     return first[:160], second[:160]
+
+
+def known_as(document: dict[str, Any], values: str, definitions: Sequence[RecipeDefinition]) -> str:
+    """What people know a record by of which nothing could be made; empty: nobody knows.
+
+    By the fields that the first of the recipes takes over which finds any. `values`: where they lie in it.
+    """
+    get = lookup(laid_out(document, values))
+    for definition in definitions:
+        taken = {one.target: get(one.source) for one in definition.mappings if one.kind == "field"}
+        if title := headline(taken)[0]:
+            return title
+    return ""
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -126,9 +126,10 @@ class ConnectionPages(Controller):
                 judged.health if judged else None,
                 label,
                 streams,
-                [labels.get(name, name) for name in active],
+                [labels.get(name, name) for name, run in active.items() if run.state != "waiting"],
                 asks=asks,
                 mapped=asks or bool(made),
+                moment=moment,
             ),
             "panels": [
                 judged_panel(

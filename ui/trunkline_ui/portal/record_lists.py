@@ -1,5 +1,6 @@
 """The lists of `/portal/records`: of a source, of a model, of what was set aside."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,16 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from trunkline.connections.models import Connection
 from trunkline.recipes import repository as recipes_repository
+from trunkline.recipes.service import definition_of
 from trunkline.runs import repository
-from trunkline.runs.schemas import EntityView, RecordRow
+from trunkline.runs.schemas import EntityView, QuarantineView, RecordRow
 from trunkline.runs.service import RunService
 from trunkline.sdk.registry import Connectors
-from trunkline_ui.portal.changed import headline
+from trunkline_ui.portal.changed import headline, known_as
 from trunkline_ui.portal.common import (
     AnyRequest,
     address,
     asked,
     asked_id,
+    manifest_of,
     pages,
     record_address,
     stream_labels,
@@ -65,7 +68,7 @@ async def of_source(
         "quarantined": counts.quarantined,
     }
     if asked(request, "show") == "quarantined":
-        return known | await _quarantined(request, session, tenant_id, connection)
+        return known | await _quarantined(request, session, tenant_id, connection, connectors, runs)
     q, after, before = asked(request, "q"), asked(request, "after"), asked(request, "before")
     rows, previous, following = pages(
         "/portal/records",
@@ -116,16 +119,22 @@ async def of_source(
 
 
 async def _quarantined(
-    request: AnyRequest, session: AsyncSession, tenant_id: UUID, connection: Connection
+    request: AnyRequest,
+    session: AsyncSession,
+    tenant_id: UUID,
+    connection: Connection,
+    connectors: Connectors,
+    runs: RunService,
 ) -> dict[str, Any]:
     after = _pair(asked(request, "after"))
     found = await repository.quarantine(session, tenant_id, connection.id, after=after, limit=SHOWN + 1)
     names = await recipes_repository.names(session, tenant_id, {one.recipe_id for one in found})
+    known = await _known(session, tenant_id, connection, found[:SHOWN], connectors, runs)
     lines = [
         RecordLine(
             href=record_address(connection.id, one.stream, one.external_id),
             external_id=one.external_id,
-            title="",
+            title=known.get((one.stream, one.external_id), ""),
             detail=names.get(one.recipe_id, "Removed recipe"),
             models=[],
             deleted=False,
@@ -144,6 +153,30 @@ async def _quarantined(
             after=f"{last.recipe_id} {last.external_id}",
         )
     return {"lines": lines, "previous": "", "following": following, "show": "quarantined"}
+
+
+async def _known(
+    session: AsyncSession,
+    tenant_id: UUID,
+    connection: Connection,
+    found: Sequence[QuarantineView],
+    connectors: Connectors,
+    runs: RunService,
+) -> dict[tuple[str, str], str]:
+    """(stream, external id) -> what people know it by: as the connector's own recipe says, then as theirs."""
+    manifest = manifest_of(connectors, connection.spoken)
+    made = await recipes_repository.of_connection(session, tenant_id, connection.id)
+    known: dict[tuple[str, str], str] = {}
+    for stream in {one.stream for one in found}:
+        spec = manifest.stream(stream) if manifest else None
+        suggested = manifest.recipes if manifest else ()
+        definitions = [definition_of(one) for one in suggested if one.stream == stream]
+        definitions += [one.definition for one in made if one.stream == stream]
+        ids = [one.external_id for one in found if one.stream == stream]
+        held = await runs.documents(session, tenant_id, connection.id, stream, ids)
+        for identity, document in held.items():
+            known[stream, identity] = known_as(document, spec.values if spec else "", definitions)
+    return known
 
 
 async def of_model(

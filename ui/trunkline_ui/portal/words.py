@@ -71,9 +71,10 @@ def standing(
     *,
     asks: bool = True,
     mapped: bool = True,
+    moment: datetime | None = None,
 ) -> Standing:
-    """`label`: the connector's; `reading`: labels of the streams with a run under way; `asks`: it is no
-    customer's own system; `mapped`: a recipe reads it.
+    """`label`: the connector's; `reading`: labels of the streams that are being read; `asks`: it is no
+    customer's own system; `mapped`: a recipe reads it; `moment`: a time before it is no `until`.
     """
     if health is None:
         return _without_health(state, state_since, label) if asks else _own_system(state, state_since)
@@ -81,10 +82,14 @@ def standing(
     until = health.waiting_until
     if health.action == "reconnect":
         remedy = "reconnect"
+    elif health.why == "limit" and health.waiting_until and health.action == "none":
+        remedy = "wait"
     elif health.action in {"wait", "retry"}:
         remedy = "wait" if health.action == "wait" else "retry"
         due = next((one.next_due_at for one in streams if one.stream == health.stream), None)
         until = until or due
+        if until and moment and until < moment:
+            until = None
     elif health.why == "review":
         remedy = "review"
     elif not streams or not mapped:
@@ -148,7 +153,7 @@ def progress(run: RunView) -> Progress:
     What a full re-read expects is what is held, so that it is about as much.
     """
     seen, total, rate = run.fetched, run.expected or 0, run.rate or 0.0
-    going = run.state in {"running", "waiting"}
+    going = run.state == "running"  # nobody knows how long a wait adds to
     if not total:
         speed = f" · {number(round(rate))} a second" if going and rate >= 1 else ""
         return Progress(text=f"{number(seen)} so far{speed}", value=0, maximum=None)
@@ -180,6 +185,8 @@ class AsidePanel(msgspec.Struct, frozen=True, kw_only=True):
     """By a member, who can resume it."""
     progress: Progress
     tone: str = ""
+    until: datetime | None = None
+    """While it waits: when it goes on."""
 
 
 def aside_panel(run: RunView, provider: str) -> AsidePanel:
@@ -190,6 +197,7 @@ def aside_panel(run: RunView, provider: str) -> AsidePanel:
         paused=run.state == "paused" and run.cause == "paused_by_member",
         progress=progress(run),
         tone="warning" if run.state in {"waiting", "paused"} else "",
+        until=run.waiting_until if run.state == "waiting" else None,
     )
 
 
