@@ -152,6 +152,25 @@ def _add_making(connector: click.Group, composition: "Composition") -> None:
                 (into / f"{package.manifest.name}.md").write_text(text, "utf-8")
 
 
+def _look(package: "Package", account: Path, pages: int, html: Path | None) -> None:
+    from trunkline.kernel.settings import Settings
+    from trunkline.kit import report
+    from trunkline.kit.live import CredentialsError, look, read_credentials
+
+    _quiet()
+    try:
+        given = read_credentials(account)
+        results = asyncio.run(look(package.manifest, given, Settings.load(), pages=max(1, pages)))
+    except CredentialsError as error:
+        raise Failure(str(error)) from error
+    click.echo(report.terminal(package.manifest, results))
+    if html is not None:
+        html.write_text(report.page(package.manifest, results), "utf-8")
+    if any(one.state == "failed" for one in results):
+        raise click.exceptions.Exit(1)
+    click.echo("Say it under [quality.done]: live = when, and what kind of account it was.")
+
+
 def _add_proving(connector: click.Group, composition: "Composition") -> None:
     @connector.command()
     @click.argument("names", nargs=-1, metavar="[CONNECTOR]...")
@@ -179,15 +198,34 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
     @click.option("--all", "whole", is_flag=True, help="Every connector that comes with Trunkline.")
     @click.option("--rule", "rules", multiple=True, help="Only this rule; can be given several times.")
     @click.option("--html", type=click.Path(path_type=Path), help="Also write the report as a page.")
-    def test(names: tuple[str, ...], whole: bool, rules: tuple[str, ...], html: Path | None) -> None:
-        """Run the conformance suite against a connector's simulator."""
+    @click.option(
+        "--account",
+        type=click.Path(path_type=Path),
+        help="Look at a real account by these credentials (JSON) instead; nothing is written to it.",
+    )
+    @click.option("--pages", default=5, show_default=True, help="Of each list; only with --account.")
+    def test(
+        names: tuple[str, ...],
+        whole: bool,
+        rules: tuple[str, ...],
+        html: Path | None,
+        account: Path | None,
+        pages: int,
+    ) -> None:
+        """Run the conformance suite against a connector's simulator, or look at a real account."""
+        if account is not None:
+            if whole or len(names) > 1 or rules:
+                raise Failure("An account is of one connector, and every step is tried: name that alone.")
+            (package,) = _packages(composition, names, whole=False)
+            _look(package, account, pages, html)
+            return
         from trunkline.kit import report
         from trunkline.kit.package import NoSimulatorError
         from trunkline.kit.suite import names_of_rules, run
 
         _quiet()
         failed = False
-        pages = []
+        written = []
         for package in _packages(composition, names, whole=whole):
             try:
                 results = asyncio.run(run(package.manifest, package.simulator(), rules, package.folder))
@@ -198,10 +236,10 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
                     f"There is no rule called {', '.join(unknown)}; there are {', '.join(names_of_rules())}."
                 )
             click.echo(report.terminal(package.manifest, results))
-            pages.append(report.page(package.manifest, results))
+            written.append(report.page(package.manifest, results))
             failed = failed or any(one.state == "failed" for one in results)
         if html is not None:
-            html.write_text("\n".join(pages), "utf-8")
+            html.write_text("\n".join(written), "utf-8")
         if failed:
             raise click.exceptions.Exit(1)
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
-from trunkline.kit.harness import Connected, Harness
+from trunkline.kit.harness import Connected, Line
 from trunkline.resilience.failures import failure
 from trunkline.runs.checkpoint import Checkpoint, Settled, Walk, begin, reader, restarted, watermark_of
 from trunkline.runs.documents import Item, Page
@@ -27,8 +27,12 @@ class EndlessError(Exception):
 
 
 class Copy:
-    def __init__(self, harness: Harness, connected: Connected, spec: StreamSpec) -> None:
+    def __init__(
+        self, harness: Line, connected: Connected, spec: StreamSpec, most: int | None = None
+    ) -> None:
+        """`most`: pages that are read of what it is read for."""
         self._harness = harness
+        self._most = most
         self._connected = connected
         self.spec = spec
         self.records: dict[str, Item] = {}
@@ -46,7 +50,7 @@ class Copy:
         if spec.parent is not None:
             of = connected.target.manifest.stream(spec.parent.stream)
             assert of is not None
-            self._parents = Copy(harness, connected, of)
+            self._parents = Copy(harness, connected, of, most)
 
     def use(self, connected: Connected) -> None:
         self._connected = connected
@@ -112,7 +116,7 @@ class Copy:
     async def _follow(self, parents: "Copy") -> None:
         """What their records are read for is read first; whoever is gone takes those along."""
         before = parents.documents()
-        await parents.run()
+        await parents.run(stop_after=self._most)
         now = parents.documents()
         self._changed = [one for one in now if now[one] != before.get(one)]
         gone = before.keys() - now.keys()

@@ -187,18 +187,51 @@ class _Broken(httpx2.ASGITransport):
             raise httpx2.RemoteProtocolError("the answer broke off", request=request) from error
 
 
-class Harness:
-    """One simulator, fresh."""
+class Line:
+    """To a provider, simulated or real; the calls are the product's own."""
 
-    def __init__(self, manifest: Manifest, make: MakesSimulator) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        clock: Clock,
+        settings: Settings,
+        pool: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
         self.manifest = manifest
-        self.clock = Clock()
-        self.simulator = make(clients=[CLIENT], now=self.clock.now)
-        settings = Settings(sandbox_url=SANDBOX)
-        pool = _Broken(app=create_sandbox([self.simulator]))  # type: ignore[arg-type]
+        self.clock = clock
         self._egress = Egress(settings, pool=pool)
         self._endpoints = Endpoints(settings)
         self.oauth = ProviderOAuth(self._endpoints, self._egress)
+
+    def with_grant(self, grant: Grant, manifest: Manifest | None = None) -> Connected:
+        """A process of its own that goes on with that grant."""
+        manifest, watch = manifest or self.manifest, self.watch()
+        provider = ProviderClient(
+            books=Books(manifest, grant),
+            egress=self._egress,
+            endpoints=self._endpoints,
+            connectors=Connectors([manifest]),
+            connections=grant,
+            limiter=watch,
+            sleep=self.clock.sleep,
+        )
+        return Connected(provider, Target(uuid4(), uuid4(), manifest), grant, watch)
+
+    def watch(self) -> Watch:
+        return Watch()
+
+    async def close(self) -> None:
+        await self._egress.close()
+
+
+class Harness(Line):
+    """One simulator, fresh."""
+
+    def __init__(self, manifest: Manifest, make: MakesSimulator) -> None:
+        clock = Clock()
+        self.simulator = make(clients=[CLIENT], now=clock.now)
+        pool = _Broken(app=create_sandbox([self.simulator]))  # type: ignore[arg-type]
+        super().__init__(manifest, clock, Settings(sandbox_url=SANDBOX), pool)
 
     async def connect(
         self, account: SimulatedAccount, way: Auth | None = None, *, acting: bool = False
@@ -225,23 +258,6 @@ class Harness:
                 values |= tokens.values
         found = await self.oauth.account(self.manifest, way, tokens.access_token, values, answer)
         return self.with_grant(Grant(self.manifest, self.oauth, way, tokens, values, found))
-
-    def with_grant(self, grant: Grant, manifest: Manifest | None = None) -> Connected:
-        """A process of its own that goes on with that grant."""
-        manifest, watch = manifest or self.manifest, Watch()
-        provider = ProviderClient(
-            books=Books(manifest, grant),
-            egress=self._egress,
-            endpoints=self._endpoints,
-            connectors=Connectors([manifest]),
-            connections=grant,
-            limiter=watch,
-            sleep=self.clock.sleep,
-        )
-        return Connected(provider, Target(uuid4(), uuid4(), manifest), grant, watch)
-
-    async def close(self) -> None:
-        await self._egress.close()
 
     # -- inside -----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The conformance suite: what a connector must get right, tried on its simulator, rule by rule."""
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -125,17 +126,18 @@ async def run(
             continue
         bench = Bench(manifest, make, folder)
         began = time.monotonic()
-        state, detail = await _tried(one, bench)
+        state, detail = await tried(functools.partial(one.proof, bench))
         await bench.close()
         spent = round(time.monotonic() - began, 2)
         results.append(Result(rule=one.name, title=one.title, state=state, detail=detail, seconds=spent))
     return results
 
 
-async def _tried(one: Rule, bench: Bench) -> tuple[State, str]:
+async def tried(proof: Callable[[], Awaitable[str]], seconds: float = 120) -> tuple[State, str]:
+    """What became of it, in words."""
     try:
-        async with asyncio.timeout(120):
-            return "passed", await one.proof(bench)
+        async with asyncio.timeout(seconds):
+            return "passed", await proof()
     except ExemptError as error:
         return "exempt", str(error)
     except FailedError as error:
@@ -152,7 +154,7 @@ async def _tried(one: Rule, bench: Bench) -> tuple[State, str]:
         code = getattr(error, "failure_code", error.code)
         return "failed", f"{type(error).__name__}: {error.message} ({code})"
     except TimeoutError:
-        return "failed", "it took longer than two minutes."
+        return "failed", f"it took longer than {seconds / 60:g} minutes."
     except Exception as error:  # noqa: BLE001 - whatever a connector does is a finding
         return "failed", f"{type(error).__name__}: {error}"
 

@@ -58,6 +58,16 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class PastedSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an app's one address: where its secret is found, whether it was pasted, what was last refused."""
+
+    guide: ByHand
+    keyed: bool
+    refused_at: datetime | None
+    refused: str
+    """A cause of `refusals`; unknown_account is proven, of an account that nobody has connected."""
+
+
 class EndpointService:
     def __init__(self, settings: Settings, vault: Vault, connectors: Connectors) -> None:
         self._origin = settings.origin
@@ -228,18 +238,21 @@ class EndpointService:
             tenant_id=tenant_id,
         )
 
-    async def pasted_of_own_clients(
-        self, session: AsyncSession, tenant_id: UUID
-    ) -> dict[str, tuple[ByHand, bool]]:
-        """By connector, of those clients of the owner's whose address has a pasted secret: where it is found,
-        and whether somebody pasted it.
-        """
-        found: dict[str, tuple[ByHand, bool]] = {}
+    async def pasted_of_own_clients(self, session: AsyncSession, tenant_id: UUID) -> dict[str, PastedSecret]:
+        """By connector, of those clients of the owner's whose address has a pasted secret."""
+        found: dict[str, PastedSecret] = {}
         for client in await connections.clients(session, tenant_id):
             hooks = await self._of_client(session, tenant_id, client)
-            if hooks is not None and hooks.keyed_by == "pasted" and hooks.by_hand is not None:
-                held = await repository.endpoint_of_client(session, tenant_id, client.connector)
-                found[client.connector] = hooks.by_hand, held is not None and held.secret is not None
+            if hooks is None or hooks.keyed_by != "pasted" or hooks.by_hand is None:
+                continue
+            held = await repository.endpoint_of_client(session, tenant_id, client.connector)
+            last = await repository.last_refused(session, tenant_id, held.id) if held else None
+            found[client.connector] = PastedSecret(
+                guide=hooks.by_hand,
+                keyed=held is not None and held.secret is not None,
+                refused_at=last[0] if last else None,
+                refused=last[1] if last else "",
+            )
         return found
 
     async def rotate_registered(

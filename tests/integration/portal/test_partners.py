@@ -189,6 +189,18 @@ async def test_so_is_the_one_of_an_organisations_own_app(
     assert ENTERED not in page
     assert await proven(services, url) == [ENTERED.encode()]
 
+    # what a test event made of it
+    async with services.db.tenant(tenant_id) as session:
+        held = (await services.hooks.of_client(session, tenant_id, "acme")).id
+    for minutes, cause, words in (
+        (5, "unverifiable", "Its signature does not fit"),
+        (1, "unknown_account", "Its signature fits"),
+    ):
+        at = now() - timedelta(minutes=minutes)
+        async with services.db.tenant(tenant_id) as session:
+            await refused(session, tenant_id, held, cause, day=at.date(), count=1, at=at, sample={})
+        assert words in (await owner.get(home)).text
+
     # another secret of the client's changes nothing about the address
     await owner.post(home, **{**given, "secret": "another-secret-of-it"})
     assert await proven(services, url) == [ENTERED.encode()]

@@ -22,8 +22,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
-from trunkline.sdk.webhooks import ByHand
-from trunkline.webhooks.service import EndpointService
+from trunkline.webhooks.service import EndpointService, PastedSecret
 from trunkline_ui.console.actions import unfit
 from trunkline_ui.console.common import ACT, Frame
 from trunkline_ui.portal.common import label_of, see_other
@@ -52,8 +51,8 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uri: str
     address: str
     """For webhooks; empty where its provider delivers to none of the app's."""
-    pasted: tuple[ByHand, bool] | None
-    """Of an address with a secret of its own: where that is found, and whether somebody pasted it."""
+    pasted: PastedSecret | None
+    """Of an address for webhooks with a secret of its own."""
     sent_to: list[str]
     """Hosts that the secret goes to."""
     form: ClientForm
@@ -189,7 +188,7 @@ def registrations(
     connectors: Connectors,
     held: Mapping[str, OwnClient],
     addresses: Mapping[str, str],
-    pasted: Mapping[str, tuple[ByHand, bool]],
+    pasted: Mapping[str, PastedSecret],
     form: ClientForm,
     errors: dict[str, str],
 ) -> list[Registration]:

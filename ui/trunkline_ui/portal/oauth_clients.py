@@ -19,8 +19,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.manifest import Manifest, OAuth2
 from trunkline.sdk.registry import Connectors
-from trunkline.sdk.webhooks import ByHand
-from trunkline.webhooks.service import EndpointService
+from trunkline.webhooks.service import EndpointService, PastedSecret
 from trunkline_ui.portal.common import Frame, label_of, see_other, told
 from trunkline_ui.rendering import Page, page
 
@@ -43,8 +42,8 @@ class Registration(msgspec.Struct, frozen=True):
     """To be entered at the provider, to the letter."""
     client_id: str
     errors: dict[str, str]
-    pasted: tuple[ByHand, bool] | None
-    """Of an address for webhooks with a secret of its own: where it is found, whether it was pasted."""
+    pasted: PastedSecret | None
+    """Of an address for webhooks with a secret of its own."""
 
 
 class OAuthClientPages(Controller):
@@ -162,7 +161,7 @@ def _registrations(
     connectors: Connectors,
     tenant_id: UUID,
     own: Mapping[str, OwnClient],
-    pasted: Mapping[str, tuple[ByHand, bool]],
+    pasted: Mapping[str, PastedSecret],
     form: ClientForm,
     errors: dict[str, str],
 ) -> list[Registration]:
