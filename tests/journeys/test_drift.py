@@ -12,7 +12,7 @@ SHAPES = [("narrow-dark", 390, "dark")]
 if SHOTS:
     SHAPES += [("wide-light", 1280, "light"), ("wide-dark", 1280, "dark"), ("narrow-light", 390, "light")]
 
-ACCOUNT, ACCOUNT_ID, TENANT = "Blue Harbor Studio", "48120002", "tyrell-drift"
+ACCOUNT, ACCOUNT_ID, TENANT = "Blue Harbor Studio", "48120002", "weyland"
 FIELD = {"object": "tickets", "field": "content"}
 
 
@@ -29,7 +29,7 @@ def descriptions(demo):
 async def test_a_field_that_changes_is_shown_and_decided_by_the_customer(
     demo, organisation, portal, open_page, check, shoot, until
 ):
-    await organisation(TENANT, "Tyrell Drift")
+    await organisation(TENANT, "Weyland")
     page = await open_page()
     await portal.sign_in(page, f"owner@{TENANT}.example")
     connection_id = await portal.connect(page, ACCOUNT)

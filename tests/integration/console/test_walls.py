@@ -122,6 +122,14 @@ async def test_pages_read_only_what_staff_may(app: Any, rows: Any, support: Any,
     read = set(re.findall(r"(?:from|join) (\w+)", " ".join(asked)))
     assert "connections" in read
     signing_in = {"tenants", "users", "members", "login_sessions"}
-    # of changes and of addresses, the console's role may read where they stand and since when, and nothing else
-    told = {"readers", "change_heads", "changes", "webhook_endpoints", "hook_endpoints"}
+    # of changes and of addresses, the console's role may read where they stand and since when, of what an address
+    # is proven by when a certificate ends, and nothing else
+    told = {
+        "readers",
+        "change_heads",
+        "changes",
+        "webhook_endpoints",
+        "hook_endpoints",
+        "endpoint_credentials",
+    }
     assert read <= signing_in | told | {"connections", "streams", "runs", "issues", "work"}
