@@ -13,12 +13,12 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.db import OPERATOR, Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
 from trunkline.kernel.ids import new_id
+from trunkline.kernel.naming import clean_name
 from trunkline.kernel.principal import SYSTEM, Principal
 from trunkline.kernel.scopes import EVERY, SCOPES
 from trunkline_tenants import key_repository as repository
 from trunkline_tenants import repository as tenants
 from trunkline_tenants.keys import new_api_key, parse_api_key
-from trunkline_tenants.names import clean_name
 from trunkline_tenants.schemas import ApiKeyInfo
 
 TOUCH = timedelta(minutes=1)
@@ -57,7 +57,7 @@ class ApiKeys:
         made = new_api_key()
         values = {
             "id": new_id(),
-            "name": clean_name(name),
+            "name": clean_name(name, 120),
             "prefix": made.prefix,
             "key_hash": made.hash,
             "tenant_id": tenant_id,

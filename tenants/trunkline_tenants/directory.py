@@ -10,10 +10,10 @@ from trunkline.audit.service import append
 from trunkline.kernel.clock import now
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
+from trunkline.kernel.naming import clean_name
 from trunkline.kernel.principal import SYSTEM, Principal
 from trunkline_tenants import repository
 from trunkline_tenants.api_keys import ApiKeys
-from trunkline_tenants.names import clean_name
 from trunkline_tenants.passwords import hash_password
 from trunkline_tenants.permissions import MemberRole, StaffRole
 from trunkline_tenants.schemas import MemberInfo, Membership, TenantInfo, UserInfo
@@ -48,7 +48,7 @@ class Directory(ApiKeys):
                 "A slug has 1 to 63 lower case letters, digits and hyphens, and no hyphen at either end.",
                 field="slug",
             )
-        tenant_id, name = new_id(), clean_name(name)
+        tenant_id, name = new_id(), clean_name(name, 120)
         async with self._db.system() as session:
             if not await repository.insert_tenant(session, tenant_id, slug, name):
                 raise ConflictError(f"There is a tenant {slug!r} already. Choose another slug.", field="slug")
@@ -104,7 +104,7 @@ class Directory(ApiKeys):
         self, email: str, name: str, password: str, *, staff_role: StaffRole | None = None
     ) -> UserInfo:
         """ConflictError if the address is taken."""
-        email, name, user_id = normalise_email(email), clean_name(name), new_id()
+        email, name, user_id = normalise_email(email), clean_name(name, 120), new_id()
         values = {
             "id": user_id,
             "email": email,

@@ -189,16 +189,25 @@ def own_path(path: str | None, default: str) -> str:
 
 
 def sign_in_address(request: Request[Any, Any, Any]) -> str:
-    """The sign-in page, with where to go on: the page itself, for htmx the page around the fragment."""
+    """The sign-in page, with where to go on: the page itself, for htmx and a sent form the page around it.
+
+    A form that was sent is lost, which `lost=1` has that page say.
+    """
+    if request.url.path == "/logout":
+        return "/login"  # it is what they wanted
     if request.headers.get("hx-request") == "true":
         current = urlsplit(request.headers.get("hx-current-url", ""))
         target = current.path + (f"?{current.query}" if current.query else "")
     elif request.method == "GET":
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     else:
-        target = ""
+        current = urlsplit(request.headers.get("referer", ""))
+        target = current.path + (f"?{current.query}" if current.query else "")
     target = own_path(target, "")
-    return f"/login?next={quote(target, safe='/')}" if target not in {"", "/"} else "/login"
+    query = [f"next={quote(target, safe='/')}"] if target not in {"", "/"} else []
+    if request.method not in SAFE:
+        query.append("lost=1")
+    return "/login" + ("?" + "&".join(query) if query else "")
 
 
 def tenant_named(request: Request[Any, Any, Any], body: Any) -> tuple[str | None, str]:

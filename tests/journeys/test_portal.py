@@ -22,7 +22,7 @@ async def test_from_signing_in_to_a_second_version(demo, organisation, portal, o
     await check(page)
     await shoot(page, "portal-connected")
 
-    await page.get_by_role("link", name="Set up a recipe").first.click()
+    await page.get_by_role("link", name="Look at them first").click()
     await check(page)
     await page.get_by_role("link", name="Start from scratch").click()
     try:

@@ -51,7 +51,7 @@ class AuthPages(Controller):
         target = own_path(request.query_params.get("next"), "")
         if isinstance(login, Login):
             raise SeeOtherError(landing(login, target))
-        return _form(settings, target=target)
+        return _form(settings, target=target, lost="lost" in request.query_params)
 
     @post("/login", opt={"public": True, "session": True}, status_code=200)
     async def sign_in(
@@ -170,7 +170,15 @@ def opened_cookies(settings: Settings, opened: OpenedLogin) -> list[Cookie]:
     return made
 
 
-def _form(settings: Settings, *, target: str, email: str = "", error: TrunklineError | None = None) -> Page:
+def _form(
+    settings: Settings,
+    *,
+    target: str,
+    email: str = "",
+    error: TrunklineError | None = None,
+    lost: bool = False,
+) -> Page:
+    """`lost`: what somebody sent arrived after their session had ended."""
     wait = error.extra.get("retry_after") if error else None
     return page(
         "auth/login.html",
@@ -179,6 +187,7 @@ def _form(settings: Settings, *, target: str, email: str = "", error: TrunklineE
             "email": email[:254],
             "error": error.message if error else "",
             "may_try": not wait,
+            "lost": lost,
             "sso": settings.oidc_name if settings.oidc_issuer else "",
         },
         status=error.status if error else 200,

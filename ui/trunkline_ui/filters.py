@@ -41,6 +41,21 @@ def ago(value: datetime | None, absent: str = "never", now: datetime | None = No
     )
 
 
+def since(value: datetime | None, absent: str = ABSENT, now: datetime | None = None) -> Markup:
+    """How long something has lasted, as a `<time>` kept fresh: just now, for 3 min, since 4 Sep 2024."""
+    if value is None:
+        return Markup('<span class="muted">{}</span>').format(absent)
+    moment = _utc(value)
+    text = relative(moment, _utc(now) if now else datetime.now(UTC))
+    if text.endswith(" ago"):
+        text = f"for {text.removesuffix(' ago')}"
+    elif text[:1].isdigit():
+        text = f"since {text}"
+    return Markup('<time datetime="{}" title="{}" data-ago="since">{}</time>').format(
+        moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"), _exact(moment), text
+    )
+
+
 def moment(value: datetime | None, absent: str = ABSENT) -> Markup:
     """The exact UTC moment as a `<time>`."""
     if value is None:
@@ -114,6 +129,19 @@ def duration(value: timedelta | float | None) -> str:
             minor = rest // small
             return f"{sign}{major:,} {unit}" + (f" {minor} {small_unit}" if minor else "")
     raise AssertionError(value)
+
+
+_ONE = {60: "minute", 3600: "hour", 86400: "day"}
+
+
+def every(seconds: float) -> str:
+    """How often: every minute, every 15 min, every 2 h."""
+    return f"every {_ONE.get(int(seconds)) or duration(seconds)}"
+
+
+def times(count: int) -> str:
+    """once, twice, 3 times, 1,000 times."""
+    return {1: "once", 2: "twice"}.get(count) or f"{number(count)} times"
 
 
 def pluralize(count: int, singular: str, plural: str | None = None) -> str:
@@ -190,12 +218,15 @@ def _exact(value: datetime) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
+    "since": since,
     "moment": moment,
     "clock": clock,
     "number": number,
     "percent": percent,
     "filesize": filesize,
     "duration": duration,
+    "every": every,
+    "times": times,
     "pluralize": pluralize,
     "words": words,
     "split": str.split,

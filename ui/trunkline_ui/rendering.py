@@ -263,8 +263,15 @@ def page(
     return Page(template, context or {}, blocks, status_code=status, headers={**safe, **(headers or {})})
 
 
-def error_page(status: int, *, detail: str = "", reference: str = "", home: str = "/") -> Page:
-    """What happened and what to do; `detail` is a sentence for the reader, `reference` one for support."""
-    known = status if status in {403, 404, 500} else "generic"
-    context = {"status": status, "detail": detail, "reference": reference, "home": home}
+def error_page(
+    status: int, *, code: str = "", detail: str = "", reference: str = "", home: str = "/"
+) -> Page:
+    """What happened and what to do; `detail` is a sentence for the reader, `reference` one for support,
+    `code` the problem's. Who may not do something reads in `detail` whom to ask.
+    """
+    known: int | str = status if status in {403, 404, 500} else "generic"
+    if code == "csrf":
+        known = code
+    told = known == 403 and bool(detail)
+    context = {"status": status, "detail": detail, "reference": reference, "home": home, "told": told}
     return page(f"errors/{known}.html", context, status=status)

@@ -24,6 +24,7 @@ from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.egress import Egress
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
+from trunkline.kernel.naming import clean_name
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.endpoints import Endpoints
@@ -237,9 +238,7 @@ class ConnectionService:
         self, session: AsyncSession, tenant_id: UUID, connection_id: UUID, name: str, principal: Principal
     ) -> Connection:
         """1 to 100 characters."""
-        name = " ".join(name.split())
-        if not 1 <= len(name) <= 100 or not name.isprintable():
-            raise BadInputError("Give a name of 1 to 100 characters.", field="name")
+        name = clean_name(name)
         connection = await self._locked(session, tenant_id, connection_id)
         before, connection.name = connection.name, name
         await session.flush()

@@ -66,7 +66,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ErrorPage(Protocol):
     """Renders an error for people; the composition root gives the design system's."""
 
-    def __call__(self, status: int, *, detail: str, reference: str, home: str) -> Response[Any]: ...
+    def __call__(
+        self, status: int, *, code: str, detail: str, reference: str, home: str
+    ) -> Response[Any]: ...
 
 
 class SeeOtherError(Exception):
@@ -98,6 +100,7 @@ def exception_handlers(error_page: ErrorPage) -> dict[int | type[Exception], Cal
         known = problem.status < 500 and (isinstance(error, TrunklineError) or problem.status in _SENTENCES)
         page = error_page(
             problem.status,
+            code=problem.code,
             detail=problem.detail if known and problem.status != 404 else "",
             reference=problem.request_id if problem.status >= 500 else "",
             home=_home(request.scope),

@@ -19,6 +19,7 @@ from trunkline.connections.models import Connection
 from trunkline.kernel.clock import now
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.ids import new_id
+from trunkline.kernel.naming import clean_name
 from trunkline.kernel.principal import Principal
 from trunkline.runs import repository as runs
 from trunkline.sdk.own import CUSTOM, LONGEST, STREAM, Reading, own_manifest, read_back, written
@@ -109,9 +110,7 @@ class OwnSystems:
         self, session: AsyncSession, tenant_id: UUID, name: str, principal: Principal
     ) -> tuple[OwnSystem, str]:
         """With the secret of its address, which is shown this once. Raises BadInputError, ConflictError."""
-        name = " ".join(name.split())
-        if not 1 <= len(name) <= 100 or not name.isprintable():
-            raise BadInputError("Give a name of 1 to 100 characters.", field="name")
+        name = clean_name(name)
         if sum(one.state != "disconnected" for one in await self._rows(session, tenant_id)) >= MOST:
             raise ConflictError(f"There are {MOST} own systems already. Disconnect one that nobody needs.")
         identity = new_id()

@@ -129,7 +129,7 @@ async def test_made_read_changed_and_disconnected(owner: Any, people: Seeded, se
     assert fresh != secret
     assert "counts until" in (await owner.get(path)).text
     assert "Two secrets count already" in await owner.flash(await owner.post(f"{path}/rotate"))
-    assert "Disconnect this system?" in (await owner.get(f"{path}/remove")).text
+    assert "Disconnect Our &lt;shop&gt;?" in (await owner.get(f"{path}/remove")).text
     assert "is disconnected" in await owner.flash(await owner.post(f"{path}/remove"))
     assert "This system is disconnected" in (await owner.get(path)).text
     assert path not in (await owner.get(HOME)).text

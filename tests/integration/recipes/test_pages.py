@@ -1,5 +1,6 @@
 """A recipe's life on real PostgreSQL: versions, conflicts, restore, on and off, removal and undo."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,39 @@ async def test_reading_a_recipe(owner: Any, viewer: Any, recipe: str) -> None:
     assert looked.status_code == 200
     for word in (">Edit<", "Turn off", "Remove recipe"):
         assert word not in looked.text
+
+
+async def test_the_first_recipes_are_chosen_where_the_account_is(owner: Any, connection_id: UUID) -> None:
+    """Several at once, on the connection's own page; none chosen is said, and nothing is made."""
+    home = f"/portal/connections/{connection_id}"
+    before = (await owner.get(home)).text
+    assert "What shall flow into your product?" in before
+    none = await owner.post(f"{home}/recipes/suggested", {})
+    assert none.headers["location"] == f"{home}#recipes"
+    assert "Choose at least one recipe." in (await owner.get(home)).text
+    made = await owner.post(f"{home}/recipes/suggested", {"key": ["contacts", "companies"]})
+    assert made.headers["location"] == home
+    after = (await owner.get(home)).text
+    assert "2 recipes are set up." in after
+    assert "What shall flow" not in after
+    again = await owner.post(f"{home}/recipes/suggested", {"key": ["contacts", "companies"]})
+    assert "already set up" in (await owner.follow(again)).text
+
+
+async def test_a_new_recipe_shows_by_itself_what_it_made(owner: Any, recipe: str) -> None:
+    page = await owner.get(recipe)
+    assert re.search(r'<div id="made"[^>]* data-live', page.text)
+    part = await owner.get(recipe, **{"HX-Request": "true", "HX-Target": "made"})
+    assert part.text.strip().startswith('<div id="made"')
+    assert "Contact records" in part.text
+    await owner.post(f"{recipe}/enabled", {"enabled": "0"})
+    assert "data-live" not in (await owner.get(recipe)).text
+
+
+async def test_a_model_of_former_times_is_offered_to_nobody(owner: Any, connection_id: UUID) -> None:
+    wizard = (await owner.get(f"/portal/connections/{connection_id}/recipes/new?step=source")).text
+    assert 'name="model" value="account"' in wizard
+    assert 'name="model" value="company"' not in wizard
 
 
 async def test_a_new_version_and_the_old_one_stays(

@@ -134,7 +134,7 @@ async def test_preview_shows_real_records_before_and_after(owner, connection_id:
     assert "Left out because of an error: Phone" in wrong
     form |= {"m.phone.expression": "int(text(record.email))"}
     failing = (await owner.post(new, form, **htmx)).text
-    assert "0 mapped, 0 filtered out, 5 quarantined" in failing
+    assert "0 mapped, 0 filtered out, 5 set aside" in failing
     assert "the text is not a whole number" in failing
     form |= {"m.phone.kind": "none", "filter_kind": "expression", "filter": "false"}
     assert "0 mapped, 5 filtered out" in (await owner.post(new, form, **htmx)).text
@@ -152,7 +152,7 @@ async def test_long_text_is_told_and_can_be_cut(owner, connection_id: UUID) -> N
     form = controls(cut)
     assert "substring(0, 1024)" in form["m.phone.expression"]
     again = (await owner.post(new, {**form, "go": "preview"})).text
-    assert "5 mapped, 0 filtered out, 0 quarantined" in again
+    assert "5 mapped, 0 filtered out, 0 set aside" in again
 
 
 async def test_errors_stand_at_their_fields(owner, connection_id: UUID) -> None:

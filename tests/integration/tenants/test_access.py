@@ -20,6 +20,18 @@ async def test_a_stranger_is_sent_to_sign_in_and_back(client, path) -> None:
     assert answer.headers["location"] == f"/login?next={path}%3Fa%3D1"
 
 
+async def test_a_form_that_came_too_late_is_said_to_be_lost(client) -> None:
+    headers = {"referer": "http://testserver.local/portal/connections/x?tab=2"}
+    answer = await client.post("/account/password", data={"x": "y"}, headers=headers)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/login?next=/portal/connections/x%3Ftab%3D2&lost=1"
+    assert "What you just sent was not kept." in (await client.get(answer.headers["location"])).text
+    assert "not kept" not in (await client.get("/login?next=/portal")).text
+    without = await client.post("/account/password", data={"x": "y"})
+    assert without.headers["location"] == "/login?lost=1"
+    assert (await client.post("/logout", headers=headers)).headers["location"] == "/login"
+
+
 async def test_htmx_is_told_to_leave_the_page(client) -> None:
     headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver.local/portal/x?tab=2"}
     answer = await client.get("/portal", headers=headers)

@@ -24,7 +24,7 @@ FAILURES: dict[str, Exception] = {
 }
 
 
-def page(status: int, *, detail: str, reference: str, home: str) -> Response[str]:
+def page(status: int, *, code: str, detail: str, reference: str, home: str) -> Response[str]:
     return Response(f"{status}|{detail}|{reference}|{home}", status_code=status, media_type="text/html")
 
 

@@ -41,6 +41,22 @@ def test_ago(seconds, text):
     assert f">{text}</time>" in shown
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (5, "for 5 s"),
+        (185, "for 3 min"),
+        (29 * 86400, "for 29 d"),
+        (-300, "in 5 min"),
+        (30 * 86400, "since 24 Oct 2026"),
+    ],
+)
+def test_since_says_how_long_it_lasts(seconds, text):
+    shown = filters.since(NOW - timedelta(seconds=seconds), now=NOW)
+    assert f'data-ago="since">{text}</time>' in shown
+
+
 def test_ago_gives_the_exact_utc_moment_whatever_the_zone():
     there = datetime(2026, 11, 24, 1, 50, 7, 123456, tzinfo=timezone(timedelta(hours=2)))
     assert filters.ago(there, now=NOW) == Markup(
@@ -50,7 +66,7 @@ def test_ago_gives_the_exact_utc_moment_whatever_the_zone():
 
 def test_moments_without_a_zone_are_refused_and_absent_ones_have_words():
     naive = NOW.replace(tzinfo=None)
-    for shown in (filters.ago, filters.moment, filters.clock):
+    for shown in (filters.ago, filters.since, filters.moment, filters.clock):
         with pytest.raises(ValueError, match="time zone"):
             shown(naive)
     assert filters.ago(None, "<never>") == '<span class="muted">&lt;never&gt;</span>'
@@ -187,3 +203,27 @@ def _tags(html: str) -> list[str]:
 
 def _text(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (60, "every minute"),
+        (900, "every 15 min"),
+        (3600, "every hour"),
+        (7200, "every 2 h"),
+        (86400, "every day"),
+    ],
+)
+def test_every(seconds, text):
+    assert filters.every(seconds) == text
+
+
+def test_times():
+    assert [filters.times(count) for count in (0, 1, 2, 3, 1000)] == [
+        "0 times",
+        "once",
+        "twice",
+        "3 times",
+        "1,000 times",
+    ]

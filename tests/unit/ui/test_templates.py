@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 from jinja2 import UndefinedError
-from litestar import Litestar
+from litestar import Litestar, get
 from litestar.testing import RequestFactory, create_test_client
 
 from trunkline_ui import assets, gallery, rendering, theme
@@ -230,6 +230,27 @@ def test_gallery_page_is_strict(path):
             attributes.get("aria-labelledby") or ""
         ).split()
         assert set(described) <= set(ids)
+
+
+def test_an_error_says_what_to_do_once():
+    """Who may not do something is told whom to ask; whose form is stale, how to send it all the same."""
+
+    @get("/refused", sync_to_thread=False)
+    def refused() -> rendering.Page:
+        return rendering.error_page(403, code="not_allowed", detail="Ask an owner to do it.")
+
+    @get("/stale", sync_to_thread=False)
+    def stale() -> rendering.Page:
+        return rendering.error_page(403, code="csrf", detail="This form is too old. Reload the page.")
+
+    with create_test_client([refused, stale], template_config=rendering.template_config()) as http:
+        role, form = http.get("/refused").text, http.get("/stale").text
+    assert "You may not do this" in role
+    assert role.count("Ask an owner") == 1
+    assert "form" not in role.partition("<main")[2]
+    assert "Nothing was changed" in form
+    assert "This form is too old." in form
+    assert "role" not in form.partition("<main")[2].replace('role="status"', "")
 
 
 def test_htmx_gets_the_block_and_browsers_the_page():

@@ -156,6 +156,9 @@ class ConnectionPages(Controller):
             "lacking": any(one.missing_scopes for one in offered),
             "calls": lines(manifest, [*undecided, *(one for one in calls if one.state != "unknown")]),
             "recipes": made,
+            "suggested": manifest.recipes
+            if manifest and asks and not made and connection.state == "active" and context["may"]["recipes"]
+            else (),
             "counts": counts,
             "reviews": waiting,
             "history": history,

@@ -1,5 +1,6 @@
 """A recipe's own pages: what it does, its versions, and what can be done to it."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from trunkline.connections.service import ConnectionService
+from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, ConflictError, NotFoundError
 from trunkline.kernel.principal import Principal
@@ -22,6 +24,9 @@ from trunkline_ui.recipes import words
 from trunkline_ui.recipes.shared import MANAGE, AnyRequest, go_to, place_of_recipe
 from trunkline_ui.rendering import Page, page
 from trunkline_ui.shells import portal_shell
+
+GROWS = timedelta(minutes=2)
+"""For how long after a change the counts on a recipe's page renew themselves."""
 
 
 class RecipePages(Controller):
@@ -55,10 +60,15 @@ class RecipePages(Controller):
             "readable": words.readable(recipe.definition, recipe.schedule_seconds, place.manifest, model),
             "versions": versions,
             "counts": counts,
+            "home": f"/portal/recipes/{recipe_id}",
+            "growing": recipe.enabled
+            and recipe.archived_at is None
+            and place.state == "active"
+            and (counts.changed_at is None or now() - counts.changed_at < GROWS),
             "may": can(principal, "recipes.manage"),
             "may_sync": can(principal, "runs.start"),
         }
-        return page("recipes/recipe.html", context)
+        return page("recipes/recipe.html", context, block="made")
 
     @get("/versions/{number:int}")
     async def version(

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from trunkline.kernel.errors import BadInputError
+from trunkline.kernel.naming import fault
 from trunkline.recipes.definition import RecipeDefinition, SourceField
 from trunkline.recipes.errors import DefinitionError
 from trunkline.recipes.functions import EXAMPLE_RECORD, FUNCTIONS
 from trunkline.recipes.service import SCHEDULES
-from trunkline.recipes.target import TargetField, TargetModel
+from trunkline.recipes.target import FORMER, TargetField, TargetModel
 from trunkline.sdk.manifest import Manifest
 from trunkline_ui.recipes import words
 from trunkline_ui.recipes.conditions import MAX_CONDITIONS, OPERATORS, Condition
@@ -86,7 +87,12 @@ class Sheet(msgspec.Struct, kw_only=True):
             "first": at == 0,
             "last": at == len(order) - 1,
             "model": model,
-            "models": self.place.models,
+            # what suggestions mapped to before is offered to nobody who has not chosen it already
+            "models": {
+                name: one
+                for name, one in self.place.models.items()
+                if name not in FORMER.values() or name == draft.model
+            },
             "rows": [(field, draft.row(field.name), words.type_of(field)) for field in model.fields]
             if model
             else [],
@@ -221,8 +227,8 @@ class Wizard:
     @staticmethod
     def _named(draft: Draft) -> list[DefinitionError]:
         found = []
-        if not 1 <= len(draft.name) <= 120 or not draft.name.isprintable():
-            found.append(DefinitionError("name", "Give the recipe a name of at most 120 characters."))
+        if wrong := fault(draft.name, 120):
+            found.append(DefinitionError("name", wrong))
         if draft.schedule not in SCHEDULES:
             found.append(DefinitionError("schedule_seconds", "Choose one of the schedules."))
         return found

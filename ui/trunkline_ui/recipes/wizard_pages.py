@@ -28,6 +28,8 @@ from trunkline_ui.recipes.workbench import Catalogue, Workbench
 from trunkline_ui.rendering import Page, page
 from trunkline_ui.shells import portal_shell
 
+MAX_SUGGESTED = 50
+"""Recipes set up by one click."""
 UNAVAILABLE = (
     "Expressions cannot be checked at the moment, so nothing was saved; the cause is on our side. "
     "Your entries are kept: try again in a moment."
@@ -135,8 +137,8 @@ class RecipeWizard(Controller):
         work: NamedDependency[WorkQueue],
         connection_id: FromPath[UUID],
     ) -> Response[bytes]:
-        """One click; pressed twice it leads to the recipe that is there."""
-        key = str((await request.form()).get("key", ""))
+        """`key`, once or several times. Pressed twice it leads to the recipe that is there."""
+        keys = [str(one)[:100] for one in (await request.form()).getall("key", [])[:MAX_SUGGESTED]]
         async with db.tenant(tenant_id) as session:
             place = await place_of(session, tenant_id, connection_id, connections, recipes, connectors)
             made = await recipes.install_suggested(
@@ -145,11 +147,18 @@ class RecipeWizard(Controller):
                 principal,
                 connection_id=connection_id,
                 connector=place.manifest.spoken,
-                keys=[key[:100]],
+                keys=keys,
             )
-            suggested = place.manifest.recipe(key)
+            suggested = place.manifest.recipe(keys[0]) if keys else None
             present = await recipes.of_connection(session, tenant_id, connection_id)
         await work.wake()
+        if not keys:
+            return go_to(
+                request, settings, f"{place.address}#recipes", "Choose at least one recipe.", "warning"
+            )
+        if len(made) > 1:
+            text = f"{len(made)} recipes are set up. They read the account right away."
+            return go_to(request, settings, place.address, text)
         if made:
             text = "The recipe is set up. It reads the account right away."
             return go_to(request, settings, f"/portal/recipes/{made[0]}", text)

@@ -71,9 +71,9 @@ def schedule(seconds: int, manifest: Manifest | None = None) -> str:
 
 def on_drift(definition: RecipeDefinition) -> str:
     """What happens when the provider changes fields that the recipe uses."""
-    words = {"pause": "stop reading", "quarantine": "set records aside"}
+    words = {"pause": "reading stops", "quarantine": "its records are set aside"}
     changed, new = words[definition.on_changed], words[definition.on_new_value]
-    return f"Gone or of another type: {changed}. New value in a list: {new}."
+    return f"When one goes or changes its type, {changed}. When a choice is new, {new}."
 
 
 def type_of(field: TargetField) -> str:
@@ -125,7 +125,9 @@ def line(mapping: Mapping, model: TargetModel | None, labels: Map[str, str]) -> 
     if mapping.kind == "constant":
         return Line(label, mapping.target, kind, f"Always “{written(mapping.constant)}”", default=default)
     source = labels.get(mapping.source, mapping.source)
-    detail = mapping.source if source != mapping.source else ""
+    # the name beside its label only where it cannot be read off the label
+    told = source.casefold().replace(" ", "_") == mapping.source.casefold()
+    detail = "" if told else mapping.source
     return Line(label, mapping.target, kind, source, detail=detail, default=default)
 
 

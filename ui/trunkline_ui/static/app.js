@@ -4,7 +4,7 @@
   const root = document.documentElement;
   root.classList.add("js");
 
-  // ---- times: the same words as filters.relative ----
+  // ---- times: the same words as filters.relative and filters.since ----
   const units = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]];
   const relative = (then, now) => {
     const seconds = (now - then) / 1000;
@@ -21,11 +21,12 @@
   const refresh = (scope) => {
     const now = Date.now();
     for (const time of scope.querySelectorAll("time[data-ago]")) {
-      const text = relative(Date.parse(time.dateTime), now);
+      let text = relative(Date.parse(time.dateTime), now);
+      if (time.dataset.ago === "since") text = text?.replace(/^(.*) ago$/, "for $1");
       if (text && time.textContent !== text) time.textContent = text;
     }
     for (const time of scope.querySelectorAll("time[data-clock]")) {
-      const text = new Date(time.dateTime).toLocaleTimeString("en-GB");
+      const text = new Date(time.dateTime).toLocaleTimeString("en-GB", { timeZoneName: "short" });
       if (time.textContent !== text) time.textContent = text;
     }
   };

@@ -37,7 +37,7 @@ async def oauth_callback(
     try:
         done = await connections.finish(connector, _path(request), query, request.cookies, principal)
     except FlowRefusedError as error:
-        return refused(label, error, spent)
+        return refused(label, error, spent, principal)
     label = (await connectors.find(done.connector)).label
     return finished(settings, label, done, spent)
 

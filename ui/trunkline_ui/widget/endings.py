@@ -5,6 +5,7 @@ from litestar.datastructures import Cookie
 
 from trunkline.connections.errors import FlowRefusedError
 from trunkline.connections.schemas import Finished
+from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.sdk.registry import Connectors
 from trunkline_tenants.cookies import flash_cookie
@@ -17,14 +18,16 @@ def label_for(connectors: Connectors, name: str) -> str:
     return next((one.label for one in connectors.own() if one.name == name), "The account")
 
 
-def refused(label: str, error: FlowRefusedError, spent: Cookie) -> Page:
+def refused(label: str, error: FlowRefusedError, spent: Cookie, principal: Principal | None) -> Page:
+    """A trip that nobody knows any more began in the portal where a member asks: they are led back there."""
+    lost = not error.via and principal is not None and principal.kind == "member"
     answer = popup(
         f"{label} was not connected",
         error.message,
         status=error.status,
         nonce=error.nonce,
         code=error.code,
-        back=error.back if error.via == "portal" else "",
+        back=error.back if error.via == "portal" else "/portal/connect" if lost else "",
     )
     if error.via:
         answer.cookies.append(spent)

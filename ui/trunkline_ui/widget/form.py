@@ -41,12 +41,12 @@ class FormPages(Controller):
         connector: FromPath[str],
     ) -> Page:
         state = str(request.query_params.get("state", ""))[:100]
+        principal = _signed_in(request)
         try:
-            view = await connections.form(connector, state, request.cookies, _signed_in(request))
+            view = await connections.form(connector, state, request.cookies, principal)
         except FlowRefusedError as error:
-            return refused(
-                label_for(connectors, connector), error, spent_cookie(digest(state), secure=settings.secure)
-            )
+            spent = spent_cookie(digest(state), secure=settings.secure)
+            return refused(label_for(connectors, connector), error, spent, principal)
         return _form(settings, endpoints, view, state, {}, None)
 
     @post(status_code=303, opt=_OPT)
@@ -72,7 +72,7 @@ class FormPages(Controller):
         try:
             done = await connections.submit(connector, state, request.cookies, principal, way, typed)
         except FlowRefusedError as error:
-            return refused(label, error, spent)
+            return refused(label, error, spent, principal)
         except BadInputError as error:
             try:
                 view = await connections.form(connector, state, request.cookies, principal)
