@@ -131,6 +131,24 @@ async def test_each_state_offers_what_helps(
     assert ("reconnect needed" in overview) is (state == "reconnect_required")
 
 
+async def test_many_connections_can_be_searched(factory: Any, people: Seeded, owner: Any) -> None:
+    tenant_id = people.tenants["globex"].id
+    for number in range(13):
+        await factory.connection(
+            tenant_id, name=f"Office {number}", account_id=f"9{number}", account_label=f"acct {number}"
+        )
+    every = (await owner.get("/portal")).text
+    assert "Search connections" in every
+    assert every.count('<a class="strong" href="/portal/connections/') == 13
+    some = (await owner.get("/portal?q=oFFice+1")).text
+    assert some.count('<a class="strong" href="/portal/connections/') == 4
+    assert "4 of 13 connections" in some
+    assert 'hx-get="/portal?q=oFFice+1"' in some
+    assert "“nowhere” in its name" in (await owner.get("/portal?q=nowhere")).text
+    chooser = (await owner.get("/portal/connect")).text
+    assert 'href="/portal?q=HubSpot">10 more</a>' in chooser
+
+
 async def test_records_are_found_paged_and_marked(factory: Any, people: Seeded, owner: Any) -> None:
     made = await factory.whole(people.tenants["globex"].id)
     home = f"/portal/records?connection={made.connection_id}&stream=contacts"

@@ -17,12 +17,14 @@ from trunkline.runs import repository as runs_repository
 from trunkline.sdk.own import CUSTOM
 from trunkline.sdk.registry import Connectors
 from trunkline_ui.portal.changes import DAYS, feed_lines, model_lines
-from trunkline_ui.portal.common import Frame, label_of, see_other
+from trunkline_ui.portal.common import AnyRequest, Frame, address, asked, label_of, see_other
 from trunkline_ui.portal.words import Standing, standing
 from trunkline_ui.rendering import Page, page
 
 WORST_SHOWN = 3
 """Problems in the banner; the list of issues has the others."""
+MANY = 12
+"""Connections from which on they can be searched: about what a screen holds."""
 _WORST_FIRST = ("reconnect_needed", "failing", "degraded", "delayed")
 
 
@@ -36,6 +38,10 @@ class ConnectionLine(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     last_success_at: datetime | None
 
+    def bears(self, text: str) -> bool:
+        """Whether its name, provider or account has that text in it."""
+        return text.casefold() in f"{self.name}\n{self.label}\n{self.account}".casefold()
+
 
 class OverviewPages(Controller):
     include_in_schema = False
@@ -43,6 +49,7 @@ class OverviewPages(Controller):
     @get("/portal")
     async def overview(
         self,
+        request: AnyRequest,
         db: NamedDependency[Database],
         tenant_id: NamedDependency[UUID],
         framed: NamedDependency[Frame],
@@ -82,12 +89,16 @@ class OverviewPages(Controller):
             )
         lines.sort(key=_rank)
         problems = [line for line in lines if line.standing.badge in _WORST_FIRST[:3]]
-        moment = now()
+        moment, wanted = now(), asked(request, "q")
         context |= {
+            "q": wanted,
+            "total": len(lines),
+            "here": address("/portal", q=wanted),
+            "searched": len(lines) > MANY or bool(wanted),
             "models": model_lines(days, moment.date()),
             "days": DAYS,
             "feeds": feed_lines(views, moment),
-            "lines": lines,
+            "lines": [line for line in lines if line.bears(wanted)],
             "problems": problems[:WORST_SHOWN],
             "more_problems": len(problems) - WORST_SHOWN,
         }
