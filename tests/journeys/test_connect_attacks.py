@@ -375,6 +375,7 @@ async def test_an_owner_brings_the_organisations_own_app(demo, organisation, por
     await page.goto(f"{demo.origin}/portal/connect")
     await page.get_by_role("link", name="Connect through your own app").click()
     await check(page)
+    await page.get_by_text("Use an app of your own").nth(0).click()  # HubSpot comes first
     form = page.locator("form", has=page.locator("#hubspot-client_id"))
     await form.get_by_label("Client ID").fill("own-app-1")
     await form.get_by_label("Secret").fill("a secret of its own")

@@ -149,6 +149,9 @@ async def test_a_callback_that_nobody_asked_for_asks_the_provider_nothing(browse
     assert answer.status_code == 400
     assert "start again" in answer.text
     assert exchanges() == 0
+    assert "/portal" not in answer.text  # a member is led back; nobody else has a portal to go to
+    await browser.sign_in("initech")
+    assert 'href="/portal/connect"' in (await browser.client.get(f"/oauth/callback/hubspot{query}")).text
 
 
 async def test_a_code_that_the_provider_does_not_know_leaves_nothing_behind(trip, browser, db, world):

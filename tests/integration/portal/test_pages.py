@@ -275,6 +275,6 @@ async def test_a_stream_tells_that_what_it_is_read_for_is_in_trouble(
     await factory.stream(tenant, connection, "tickets", **failing)
     await factory.stream(tenant, connection, "conversations")
     text = (await owner.get(f"/portal/connections/{connection}")).text
-    line = text.partition("Waiting for Tickets since")[2].partition("</p>")[0]
+    line = text.partition("Waiting for Tickets, ")[2].partition("</p>")[0]
     assert "It is read for each record of another stream" in line
     assert text.count("Up to date") == 0

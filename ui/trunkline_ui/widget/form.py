@@ -77,7 +77,7 @@ class FormPages(Controller):
             try:
                 view = await connections.form(connector, state, request.cookies, principal)
             except FlowRefusedError as ended:
-                return refused(label, ended, spent)
+                return refused(label, ended, spent, principal)
             return _form(settings, endpoints, view, state, {**typed, "way": way}, error)
         if isinstance(done, Finished):
             label = (await connectors.find(done.connector)).label
