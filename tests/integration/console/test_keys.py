@@ -40,8 +40,8 @@ async def test_a_key_for_one_tenant(rows: Any, people: Any, chief: Any) -> None:
 
 async def test_what_is_missing_is_named_and_nothing_is_made(rows: Any, chief: Any) -> None:
     for form, words in (
-        ({"name": "", "scope": "all"}, "A name needs 1 to 120"),
-        ({"name": "x" * 500, "scope": "all"}, "A name needs 1 to 120"),
+        ({"name": "", "scope": "all"}, "Give a name of 1 to 120"),
+        ({"name": "x" * 500, "scope": "all"}, "Give a name of 1 to 120"),
         ({"name": "ok"}, "Choose whose data the key opens."),
         ({"name": "ok", "scope": "one"}, "No tenant has this slug"),
         ({"name": "ok", "scope": "one", "tenant": "nobody"}, "No tenant has this slug"),

@@ -14,13 +14,14 @@ from litestar.params import Body, FromPath
 from trunkline.kernel.clock import now
 from trunkline.kernel.db import Database
 from trunkline.kernel.errors import BadInputError, NotFoundError
+from trunkline.kernel.naming import fault
 from trunkline.kernel.principal import Principal
 from trunkline.kernel.scopes import SCOPES
 from trunkline.kernel.settings import Settings
 from trunkline_tenants.directory import Directory
 from trunkline_tenants.schemas import ApiKeyInfo
 from trunkline_ui.console.common import ACT, Frame
-from trunkline_ui.portal.common import see_other, usable
+from trunkline_ui.portal.common import see_other
 from trunkline_ui.rendering import Page, page
 
 HOME = "/console/keys"
@@ -91,8 +92,8 @@ class KeyPages(Controller):
     ) -> Page:
         """The key stands in this answer and nowhere else: no redirect could carry it."""
         errors, tenant_id = {}, None
-        if not usable(data.name):
-            errors["name"] = "A name needs 1 to 120 printable characters."
+        if wrong := fault(" ".join(data.name.split()), 120):
+            errors["name"] = wrong
         if data.scope not in {"all", "one"}:
             errors["scope"] = "Choose whose data the key opens."
         elif data.scope == "one":
