@@ -26,6 +26,9 @@ from trunkline.webhooks import events, repository
 
 EVENTS = 10_000
 FORGED = 40
+LATE = 20
+TOO_LATE = 600.0
+"""Seconds: twice the window of the scheme."""
 SERVER = Path(__file__).parent / "webhooks_kit" / "dying_server.py"
 WORKER = SERVER.with_name("dying_worker.py")
 
@@ -48,27 +51,34 @@ class History:
 
 
 async def storm(hooks: Hooks, seed: int, number: int) -> tuple[History, Counter[int]]:
-    """Every event at least once, many again later in other company, in no order, with forgeries among them."""
+    """Every event at least once, many again later in other company, in no order, with forgeries among them, and
+    with deliveries that arrive when the time they were signed at is long over: as a replayed capture would.
+    """
     chance, history = random.Random(seed), History()
     tenant, _ = await hooks.connect("101")
     every = [event("101", at, at) for at in range(number)]
     again = chance.sample(every, number // 4)
     chance.shuffle(every)
     sent = [*every, *again]
-    bodies: list[tuple[bytes, list[int], bool]] = []
+    bodies: list[tuple[bytes, list[int], str]] = []
     for start in range(0, len(sent), 100):
         part = sent[start : start + 100]
         numbers = [one["eventId"] for one in part]
         history.sent |= set(numbers)
-        bodies.append((json.dumps(part).encode(), numbers, False))
+        bodies.append((json.dumps(part).encode(), numbers, "sent"))
     for at in range(FORGED):
         never = json.dumps([event("101", at, number + at)]).encode()
-        bodies.append((b'{"a":' * 50_000 if at % 2 else never, [], True))
+        bodies.append((b'{"a":' * 50_000 if at % 2 else never, [], "forged"))
+    for at in range(LATE):
+        never = json.dumps([event("101", at, number + FORGED + at)]).encode()
+        bodies.append((never, [], "late"))
     chance.shuffle(bodies)
 
-    async def one(body: bytes, numbers: list[int], forged: bool) -> None:
-        said = await hooks.deliver(body, headers=hooks.signed(body, secret="guessed" if forged else None))
-        if forged:
+    async def one(body: bytes, numbers: list[int], how: str) -> None:
+        at = time.time() - TOO_LATE if how == "late" else None
+        headers = hooks.signed(body, at, secret="guessed" if how == "forged" else None)
+        said = await hooks.deliver(body, headers=headers)
+        if how != "sent":
             history.forged.append(said.status)
         elif said.status == 200:
             history.acknowledged |= set(numbers)
@@ -85,10 +95,13 @@ async def storm(hooks: Hooks, seed: int, number: int) -> tuple[History, Counter[
 async def test_ten_thousand_events_doubled_shuffled_and_forged(hooks: Hooks) -> None:
     history, kept = await storm(hooks, 1, EVENTS)
     assert len(history.acknowledged) == EVENTS
+    assert len(history.forged) == FORGED + LATE
     history.check(kept)
 
 
-@pytest.mark.parametrize("planted", ["no deduplication", "answers before it keeps", "believes everybody"])
+@pytest.mark.parametrize(
+    "planted", ["no deduplication", "answers before it keeps", "believes everybody", "any time will do"]
+)
 async def test_a_planted_fault_turns_the_checker_red(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
@@ -101,6 +114,15 @@ async def test_a_planted_fault_turns_the_checker_red(
             return await kept(db, rows[1:])
 
         monkeypatch.setattr(repository, "keep", forgetful)
+    elif planted == "any time will do":
+        from trunkline.webhooks.signatures import Scheme
+
+        verify = Scheme.verify
+
+        def timeless(scheme: Scheme, keys: Any, delivery: Any, at: float) -> Any:
+            return verify(scheme, keys, delivery, scheme.signed_at(delivery.headers) or at)
+
+        monkeypatch.setattr(Scheme, "verify", timeless)
     else:
         from trunkline.webhooks import intake
         from trunkline.webhooks.signatures import Verdict
