@@ -97,11 +97,13 @@ def type_of(hooks: Webhooks, found: Any) -> str:
         values = [point(found, pointer) for pointer in hooks.types]
         told = [str(one) for one in values if isinstance(one, str | int) and not isinstance(one, bool)]
         return ".".join(told)[:MAX_NAME] or UNTYPED
-    names = [_name(point(found, pointer), pointer) for pointer in hooks.types]
-    for pointer, name in zip(hooks.types, names, strict=True):
+    names: list[str] = []
+    for pointer in hooks.types:
+        name = _name(point(found, pointer), pointer)
         if name is None:
             raise UnparsableError(f"{pointer} is missing")
-    return ".".join(name for name in names if name)[:MAX_NAME]
+        names.append(name)
+    return ".".join(names)[:MAX_NAME]
 
 
 def time_of(hooks: Webhooks, found: Any) -> datetime | None:
@@ -110,8 +112,8 @@ def time_of(hooks: Webhooks, found: Any) -> datetime | None:
 
 
 def _name(value: Any, pointer: str) -> str | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is str and 0 < len(value) <= MAX_NAME):  # nearly all there are
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= MAX_NAME:
         raise UnparsableError(f"{pointer} is not a text or number of at most {MAX_NAME} characters")
     return str(value)

@@ -59,7 +59,7 @@ _values = attrgetter(*_FIELDS)
 # What follows from other columns is not sent: each value of each row costs the web process time. A payload is
 # kept for 30 days, for looking at it and for replays; its row stays.
 _KEEP = text("""
-    INSERT INTO inbound_events
+    WITH kept AS (INSERT INTO inbound_events
         (tenant_id, id, identity, connection_id, endpoint_id, connector, event_id, type, occurred_at,
          received_at, verdict, headers, body, key_version, size, address, request_id,
          source_id, expires_at, state)
@@ -75,7 +75,8 @@ _KEEP = text("""
         AS n (tenant_id, id, identity, connection_id, endpoint_id, connector, event_id, type, occurred_at,
               received_at, verdict, headers, body, key_version, size, address, request_id)
     ON CONFLICT (tenant_id, source_id, identity) DO NOTHING
-    RETURNING tenant_id, connection_id
+    RETURNING tenant_id, connection_id)
+    SELECT DISTINCT tenant_id, connection_id FROM kept WHERE connection_id IS NOT NULL
 """)
 
 _WAITING = text("""
@@ -141,7 +142,7 @@ async def keep(db: Database, rows: Sequence[Row]) -> set[tuple[UUID, UUID]]:
     """
     columns = dict(zip(_FIELDS, zip(*map(_values, rows), strict=True), strict=True))
     made = await db.system_alone(_KEEP, columns)
-    return {(row[0], row[1]) for row in made if row[1] is not None}
+    return {(row[0], row[1]) for row in made}
 
 
 async def waiting(system: AsyncSession, most: int) -> list[tuple[UUID, UUID]]:
