@@ -135,7 +135,12 @@ async def what_was_told_of_wrongly(small: Any) -> None:
         "UPDATE inbound_events SET state = 'queued' WHERE id = (SELECT max(id::text)::uuid FROM inbound_events)"
     )
     await small.db.execute(
-        "UPDATE outbound_events SET number = CASE number WHEN 3 THEN -4 WHEN 4 THEN -3 END WHERE number IN (3, 4)"
+        """WITH pair AS (SELECT a.tenant_id, a.number AS low, b.number AS high
+               FROM outbound_events a JOIN outbound_events b ON b.tenant_id = a.tenant_id AND b.number > a.number
+                   AND b.record_keys && a.record_keys
+               WHERE a.number NOT IN (2, 5) AND b.number NOT IN (2, 5) LIMIT 1)
+           UPDATE outbound_events e SET number = CASE e.number WHEN pair.low THEN -pair.high ELSE -pair.low END
+           FROM pair WHERE e.tenant_id = pair.tenant_id AND e.number IN (pair.low, pair.high)"""
     )
     await small.db.execute("UPDATE outbound_events SET number = -number WHERE number < 0")
     await small.db.execute("DELETE FROM outbound_events WHERE number = 2")

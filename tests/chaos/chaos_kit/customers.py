@@ -129,7 +129,7 @@ class Customers:
             tenant = await directory.create_tenant(f"t{index:02d}", f"Tenant {index}")
             person = Principal(kind="member", id=str(uuid4()), role="owner", label="Ada", tenant_id=tenant.id)
             await self._listen(
-                tenant.id, person, tenant.slug, types=["record.*"], payload="full", ordering="connection"
+                tenant.id, person, tenant.slug, types=["record.*"], payload="full", ordering="record"
             )
             connection_id = await self._travel(tenant.id, person, account, None)
             self.all.append(

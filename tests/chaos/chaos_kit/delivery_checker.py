@@ -31,7 +31,7 @@ class _Deliveries(Finder):
         events = {
             f"msg_{row['id'].hex}": row
             for row in await self.rows(
-                "SELECT id, number, type, subject, positions FROM outbound_events WHERE tenant_id = $1"
+                "SELECT id, number, type, subject, positions, record_keys FROM outbound_events WHERE tenant_id = $1"
             )
         }
         numbers = sorted(row["number"] for row in events.values())
@@ -109,11 +109,12 @@ class _Deliveries(Finder):
             self.find("crossed", "the product was told of changes that are not in the log")
 
     def _in_order(self, events: dict[str, Any]) -> None:
-        """Where it is asked for, for each subject: by when each was first taken."""
+        """Where it is asked for, for each record and otherwise subject: by when each was first taken."""
         first = dict.fromkeys(one.id for one in self._own if one.status == 200 and one.id in events)
-        numbers: dict[str, list[int]] = defaultdict(list)
+        numbers: dict[object, list[int]] = defaultdict(list)
         for one in first:
-            numbers[events[one]["subject"]].append(events[one]["number"])
+            for key in events[one]["record_keys"] or (events[one]["subject"],):
+                numbers[key].append(events[one]["number"])
         if any(found != sorted(found) for found in numbers.values()):
             self.find("doubled", "events arrived in another order than that of the facts")
 
