@@ -1,8 +1,9 @@
 """From a provider's page to records: which there are, which are gone, and where to go on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from trunkline.runs.moments import parse_moment
 from trunkline.sdk.manifest import Deletions, Events, Flag, Incremental, Read, StreamSpec, point
 from trunkline.sdk.paging import Turn
-from trunkline.sdk.pointers import equal
+from trunkline.sdk.pointers import equal, pointing
 from trunkline.sdk.streams import Inside
 
 MAX_ID: Final = 512
@@ -86,8 +87,9 @@ def page_of(
         listed = listed[::-1]
     items: dict[str, Item] = {}
     gone: dict[str, Item] = {}
+    reading = _entry_reader(spec, read) if events is None else partial(_read_event, spec, events)
     for entry in listed if read.inside is None else _inside(read.inside, listed):
-        found = _read_event(spec, events, entry) if events else _read_entry(spec, read, entry)
+        found = reading(entry)
         if found is None:
             continue
         item, deleted = found
@@ -141,16 +143,21 @@ def _older(item: Item, before: Item) -> bool:
     return bool(item.modified_at and before.modified_at and item.modified_at < before.modified_at)
 
 
-def _read_entry(spec: StreamSpec, read: Read, entry: Any) -> tuple[Item, bool] | None:
-    pointer, when = spec.id, spec.deleted
+def _entry_reader(spec: StreamSpec, read: Read) -> Callable[[Any], tuple[Item, bool] | None]:
+    """What is the same for all entries of a page is looked up once."""
+    pointer, when, only = spec.id, spec.deleted, None
     if isinstance(read, Deletions):
-        pointer = read.id or spec.id
-        if read.when is not None and not flagged(read.when, entry):
+        pointer, when, only = read.id or spec.id, None, read.when
+    id_of, modified_of = pointing(pointer), pointing(spec.modified) if spec.modified else None
+
+    def read_entry(entry: Any) -> tuple[Item, bool] | None:
+        if only is not None and not flagged(only, entry):
             return None
-        when = None
-    modified = parse_moment(point(entry, spec.modified)) if spec.modified else None
-    item = Item(_id(point(entry, pointer)), entry, modified)
-    return item, when is not None and flagged(when, entry)
+        modified = None if modified_of is None else parse_moment(modified_of(entry))
+        item = Item(_id(id_of(entry)), entry, modified)
+        return item, when is not None and flagged(when, entry)
+
+    return read_entry
 
 
 def _read_event(spec: StreamSpec, events: Events, entry: Any) -> tuple[Item, bool] | None:

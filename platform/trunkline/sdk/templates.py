@@ -39,7 +39,8 @@ def fill_text(template: str, values: Mapping[str, Any]) -> str | None:
 
 def fill_path(template: str, values: Mapping[str, Any]) -> str | None:
     """As `fill_text`, with every value quoted, so that none adds a segment or a query."""
-    quoted = {name: quote(_text(value), safe="") for name, value in values.items() if value is not None}
+    given = {name: values.get(name) for name in _HOLE.findall(template)}
+    quoted = {name: quote(_text(value), safe="") for name, value in given.items() if value is not None}
     return fill_text(template, quoted)
 
 

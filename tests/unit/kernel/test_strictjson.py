@@ -69,6 +69,13 @@ def test_integers_beyond_64_bits(number):
     assert decode(f'{{"n": {number}}}', long_integers="text") == {"n": str(number)}
 
 
+@pytest.mark.parametrize("before", range(8))
+def test_integers_beyond_64_bits_are_found_wherever_they_stand(before):
+    data = b" " * before + b"[%d]" % 2**63
+    with pytest.raises(JSONLimitError, match="beyond 64 bits"):
+        decode(data)
+
+
 def test_the_ends_of_int64_pass():
     assert decode(f"[{2**63 - 1}, {-(2**63)}]") == [2**63 - 1, -(2**63)]
 
