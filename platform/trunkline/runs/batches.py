@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 
 from trunkline.kernel.ids import new_id
+from trunkline.resilience.failures import failure
 from trunkline.runs.attempt import Attempt
 from trunkline.runs.checkpoint import Checkpoint, reader, restarted, to_weigh
+from trunkline.runs.documents import Item, MalformedPageError
 from trunkline.runs.errors import OvertakenError, ProviderError
 from trunkline.runs.fetching import ASKED_IN, Fetched, Fetcher
 from trunkline.runs.pages import PageWriter
@@ -82,11 +84,15 @@ class Batches:
         ids = frozenset().union(*(one.ids for one in batch))
         if before.phase != ahead.phase or not ids.isdisjoint(self._in_hand):
             await self._written()
-        if before.phase != "deletions":
-            for one in batch:
-                await self._watch.page(one.page)
         self._writer.caution = self._watch.caution
-        prepared = await self._prepared(batch)
+        try:
+            prepared = await self._prepared(batch)
+        except MalformedPageError as error:
+            if len(batch) == 1:
+                raise ProviderError(failure("malformed_answer"), detail={"error": str(error)}) from error
+            for one in batch:  # those before it are whole
+                ahead = await self._put([one], ahead)
+            return ahead
         after.gone = ahead.gone + len(prepared.found_gone)
         after.late = ahead.late + prepared.late
         if after.phase == "weigh" and not to_weigh(after):
@@ -128,7 +134,9 @@ class Batches:
             prepared = await self._writer.archived(items, read, asked=asked)
             prepared.counters["pages"] = len(pages)
         else:
-            prepared = await self._writer.listed(pages, asked=asked, map_all=before.map_all, whole=whole)
+            prepared = await self._writer.listed(
+                pages, asked=asked, map_all=before.map_all, whole=whole, look=self._look
+            )
             if before.walk is None:
                 prepared.expected = next((page.total for page in pages if page.total is not None), None)
             gone = [item for page in pages for item in page.gone]
@@ -143,6 +151,10 @@ class Batches:
         if whole and (before.watch or before.walk is not None):
             prepared.seen = [item.external_id for page in pages for item in page.items]
         return prepared
+
+    async def _look(self, items: Sequence[Item]) -> None:
+        await self._watch.differing(items)
+        self._writer.caution = self._watch.caution
 
 
 def _asked(batch: Sequence[Fetched]) -> list[Asked]:

@@ -107,6 +107,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     interactive: bool = False
     """Somebody waits for it, so that it may use what background work leaves of the budgets."""
     patience: float = PATIENCE_SECONDS
+    read: Callable[[bytes], Any] | None = None
+    """Reads a success; JSONLimitError: it is none. Without one it is read as JSON."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -163,7 +165,7 @@ class Calls:
             moment = now()
             given = response.status_code, response.content, response.headers
             if response.is_success or is_success(manifest, *given):
-                told = _told(manifest, response)
+                told = _told(manifest, response, call.read or _json)
                 if told in OWN_KINDS:
                     await self._limiter.failed(budget, admission, told)
                 else:
@@ -382,12 +384,16 @@ def _content(call: Call, given: Mapping[str, Any]) -> tuple[bytes, str]:
     return strictjson.canonical(filled), "application/json"
 
 
-def _told(manifest: Manifest, response: httpx2.Response) -> str | None:
+def _json(content: bytes) -> Any:
+    return strictjson.decode(content, nul="replace", long_integers="text")
+
+
+def _told(manifest: Manifest, response: httpx2.Response, read: Callable[[bytes], Any]) -> str | None:
     """What is wrong with a success, by what it says itself. Keeps its JSON."""
     if not response.content:
         return None
     try:
-        body = strictjson.decode(response.content, nul="replace", long_integers="text")
+        body = read(response.content)
     except strictjson.JSONLimitError:
         return "malformed_answer"
     response.extensions[READ] = body

@@ -1,6 +1,6 @@
 """From a provider's page to records: which there are, which are gone, and where to go on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -28,6 +28,10 @@ class Item(msgspec.Struct, frozen=True):
     modified_at: datetime | None
     parent: str | None = None
     """Whose it is, of a stream that is read for each record of another."""
+    raw: msgspec.Raw | None = None
+    """Its bytes as they came, where the document is nothing else."""
+    whole: bool = True
+    """Else `document` has only what the manifest points to."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -58,6 +62,9 @@ class Page(msgspec.Struct, frozen=True):
         return self.count == 0
 
 
+_EntryReader = Callable[[Any, msgspec.Raw | None, bool], tuple[Item, bool] | None]
+
+
 def entries_of(read: Read, body: Any) -> list[Any]:
     """Raises MalformedPageError."""
     listed = point(body, read.records)
@@ -76,9 +83,11 @@ def page_of(
     floor: datetime | None = None,
     size: int = 0,
     parent: str | None = None,
+    raws: Sequence[msgspec.Raw] | None = None,
+    whole: bool = True,
 ) -> Page:
-    """`floor`: what was modified before is passed over; `parent`: whose records they are.
-    Raises MalformedPageError.
+    """`floor`: what was modified before is passed over; `parent`: whose records they are; `raws`, `whole`: as
+    `PageReader` has them. Raises MalformedPageError.
     """
     listed = entries_of(read, body)
     total = point(body, read.total) if read.total else None
@@ -88,8 +97,9 @@ def page_of(
     items: dict[str, Item] = {}
     gone: dict[str, Item] = {}
     reading = _entry_reader(spec, read) if events is None else partial(_read_event, spec, events)
-    for entry in listed if read.inside is None else _inside(read.inside, listed):
-        found = reading(entry)
+    entries = listed if read.inside is None else _inside(read.inside, listed)
+    for entry, raw in zip(entries, [None] * len(entries) if raws is None else raws, strict=True):
+        found = reading(entry, raw, whole)
         if found is None:
             continue
         item, deleted = found
@@ -143,24 +153,24 @@ def _older(item: Item, before: Item) -> bool:
     return bool(item.modified_at and before.modified_at and item.modified_at < before.modified_at)
 
 
-def _entry_reader(spec: StreamSpec, read: Read) -> Callable[[Any], tuple[Item, bool] | None]:
+def _entry_reader(spec: StreamSpec, read: Read) -> _EntryReader:
     """What is the same for all entries of a page is looked up once."""
     pointer, when, only = spec.id, spec.deleted, None
     if isinstance(read, Deletions):
         pointer, when, only = read.id or spec.id, None, read.when
     id_of, modified_of = pointing(pointer), pointing(spec.modified) if spec.modified else None
 
-    def read_entry(entry: Any) -> tuple[Item, bool] | None:
+    def read_entry(entry: Any, raw: msgspec.Raw | None, whole: bool) -> tuple[Item, bool] | None:
         if only is not None and not flagged(only, entry):
             return None
         modified = None if modified_of is None else parse_moment(modified_of(entry))
-        item = Item(_id(id_of(entry)), entry, modified)
+        item = Item(_id(id_of(entry)), entry, modified, None, raw, whole)
         return item, when is not None and flagged(when, entry)
 
     return read_entry
 
 
-def _read_event(spec: StreamSpec, events: Events, entry: Any) -> tuple[Item, bool] | None:
+def _read_event(spec: StreamSpec, events: Events, entry: Any, *_: object) -> tuple[Item, bool] | None:
     kind = point(entry, events.type)
     if not isinstance(kind, str):
         raise MalformedPageError("an event has no type")

@@ -185,7 +185,9 @@ class Fetcher:
         read, values = reader(checkpoint, self._spec), checkpoint.values(self._spec)
         if self._spec.parent is not None:
             values[self._spec.parent.field] = parent
-        return await self._provider.page(self._target, self._spec, read, values, on_wait=on_wait)
+        # of a list most records are those that are held, unless nothing is, or all are to be mapped
+        skim = checkpoint.phase == "list" and checkpoint.watch and not checkpoint.map_all
+        return await self._provider.page(self._target, self._spec, read, values, on_wait=on_wait, skim=skim)
 
     def _after(self, checkpoint: Checkpoint, page: Page) -> Checkpoint:
         try:

@@ -151,7 +151,7 @@ class Pass(TenantTable, Base):
 
 
 class Record(TenantTable, Base):
-    """A provider's document as received, sealed; `fingerprint` tells whether it changed.
+    """A provider's document as received, sealed; `fingerprint` tells whether it changed, see `writes.Held`.
 
     Triggers hold what it refers to, connection and key, once a statement (migration 0009).
     """

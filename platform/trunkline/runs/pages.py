@@ -31,6 +31,7 @@ from trunkline.runs.moments import parse_moment
 from trunkline.runs.planning import Outcome, keeping, plan
 from trunkline.runs.prepared import Prepared
 from trunkline.runs.service import document_context
+from trunkline.runs.skimming import read_whole
 from trunkline.runs.writes import Place, RecordWrite, SealedRecord
 from trunkline.sdk.manifest import Deletions, StreamSpec, point
 from trunkline.vault.box import Box
@@ -48,6 +49,10 @@ fetched, and neither is to wait for long.
 _UNIQUE = "23505"
 BURY_BATCH = 200
 """Records deleted in one transaction."""
+
+
+_NOT_KEPT = bytes(16)
+Look = Callable[[Sequence[Item]], Awaitable[None]]
 
 
 class Move(Protocol):
@@ -103,10 +108,17 @@ class PageWriter:
         """What the provider's changed fields make of mapping; the reader of the pages sets it."""
 
     async def listed(
-        self, pages: Sequence[Page], *, asked: datetime, map_all: bool = False, whole: bool = False
+        self,
+        pages: Sequence[Page],
+        *,
+        asked: datetime,
+        map_all: bool = False,
+        whole: bool = False,
+        look: Look | None = None,
     ) -> Prepared:
         """Pages of records that exist; no record is named twice. `map_all`: also those that did not change.
-        `whole`: of a list of everything.
+        `whole`: of a list of everything. `look`: sees of each page what did not come in the bytes of what is
+        held, before anything is made of it. Raises MalformedPageError.
         """
         ids = [item.external_id for page in pages for item in page.items]
         async with self._db.tenant(self._place.tenant_id) as session:
@@ -116,10 +128,12 @@ class PageWriter:
             asked=asked, counters={"pages": len(pages), "fetched": len(ids)}, key_version=box.version
         )
         seal = box.sealer("records", self._place.connection_id, self._place.stream, field="document")
+        fingerprint = box.fingerprint
         changed: list[Item] = []
         late: list[str] = []
         created = revived = 0
         for page in pages:
+            differing: list[Item] = []
             for number, item in enumerate(page.items):
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
@@ -128,18 +142,27 @@ class PageWriter:
                     made.late += 1
                     if map_all and not before.deleted:
                         late.append(item.external_id)
-                    continue
+                elif before is None or item.raw is None or map_all or not before.is_as(fingerprint(item.raw)):
+                    differing.append(item)
+            differing = read_whole(differing)
+            if look is not None:
+                await look(differing)
+            for number, item in enumerate(differing):
+                if number % BREATH == BREATH - 1:
+                    await asyncio.sleep(0)
+                before = held.get(item.external_id)
                 document = strictjson.canonical(item.document)
-                fingerprint = box.fingerprint(document)
-                if before is not None and not before.deleted and before.fingerprint == fingerprint:
+                print_ = fingerprint(document)
+                if before is not None and not before.deleted and before.fingerprint[:16] == print_:
                     if map_all:
                         changed.append(item)
                     continue
                 created += before is None
                 revived += before is not None and before.deleted
                 changed.append(item)
+                print_ += _NOT_KEPT if item.raw is None else fingerprint(item.raw)
                 sealed = seal(document, item.external_id)
-                made.records.append(RecordWrite(item.external_id, fingerprint, sealed, item.modified_at))
+                made.records.append(RecordWrite(item.external_id, print_, sealed, item.modified_at))
         made.fresh = frozenset(item.external_id for item in changed if item.external_id not in held)
         made.new = bool(changed) and not late and len(made.fresh) == len(changed)
         made.live = created + revived

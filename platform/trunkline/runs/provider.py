@@ -21,6 +21,7 @@ from trunkline.runs.calls import Books, DatabaseBooks
 from trunkline.runs.documents import Item, MalformedPageError, Page, date_of, entries_of, page_of
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.moments import from_milliseconds, moment_values
+from trunkline.runs.skimming import PageReader
 from trunkline.sdk.endpoints import Endpoints
 from trunkline.sdk.manifest import Discovery, Field, Manifest, Read, StreamSpec, point
 from trunkline.sdk.paging import NoPageError, Seen, position, turn
@@ -95,6 +96,7 @@ class ProviderClient:
         *,
         on_wait: OnWait | None = None,
         interactive: bool = False,
+        skim: bool = False,
     ) -> Page:
         """A whole page, or ProviderError: nothing half read ever comes back.
 
@@ -102,11 +104,13 @@ class ProviderClient:
         `floor_ms`: what was modified before is passed over; of a stream that is read for each record of
         another, that one's id under its name: the page is `missing` where the provider does not have it.
         `interactive`: somebody waits for it, so that it may use what background work leaves of the budgets.
+        `skim`: its records need not be read whole, see `skimming`.
         """
         cursor = values.get("cursor")
         parent = None if spec.parent is None else values.get(spec.parent.field)
+        reader = PageReader(target.manifest, spec, read, skim=skim)
         try:
-            call = _page_call(read, values, cursor, interactive=interactive)
+            call = _page_call(read, values, cursor, interactive=interactive, reader=reader)
             answer = await self.calls.answer(target, call, on_wait=on_wait)
         except ProviderError as error:
             if error.detail.get("status") == GONE and cursor is not None:
@@ -140,6 +144,8 @@ class ProviderClient:
                 floor=None if floor is None else from_milliseconds(floor),
                 size=len(response.content),
                 parent=parent,
+                raws=reader.raws,
+                whole=reader.whole,
             )
         except (MalformedPageError, NoPageError) as error:
             raise _malformed(target, response, body) from error
@@ -228,7 +234,9 @@ def _is_gone(error: ProviderError) -> bool:
     return error.failure.code == "not_found" and error.detail.get("status") in {404, GONE}
 
 
-def _page_call(read: Read, values: Mapping[str, Any], cursor: str | None, *, interactive: bool) -> Call:
+def _page_call(
+    read: Read, values: Mapping[str, Any], cursor: str | None, *, interactive: bool, reader: PageReader
+) -> Call:
     """ValueError: the cursor is none of this paginator's."""
     linked = isinstance(read.paginator, Link) and cursor is not None
     return Call(
@@ -246,6 +254,7 @@ def _page_call(read: Read, values: Mapping[str, Any], cursor: str | None, *, int
         bucket=read.bucket,
         cost=read.cost,
         interactive=interactive,
+        read=reader,
     )
 
 

@@ -2,7 +2,7 @@
 soon as a page gives reason to. What follows from it is in `drift`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,7 @@ from trunkline.recipes.document import laid_out
 from trunkline.resilience.failures import failure
 from trunkline.runs import passes, standing
 from trunkline.runs.attempt import Attempt
-from trunkline.runs.documents import Page
+from trunkline.runs.documents import Item
 from trunkline.runs.drift import Caution, caution, compare, evidence, known
 from trunkline.runs.errors import ProviderError
 from trunkline.runs.provider import ProviderClient
@@ -46,12 +46,14 @@ class FieldWatch:
         if run.known_fields is not None and (due or run.drift):
             await self._look()
 
-    async def page(self, page: Page) -> None:
-        """Before anything is made of it."""
+    async def differing(self, items: Sequence[Item]) -> None:
+        """Of a page those that are not as they are held, before anything is made of them: what the others say
+        they said when they came.
+        """
         held, run = self._run.known_fields, self._run
         if held is None or run.spec.discovery is None:
             return
-        documents = [laid_out(item.document, run.spec.values) for item in page.items]
+        documents = [laid_out(item.document, run.spec.values) for item in items]
         found = evidence(held, run.checkpoint.fields, run.used, documents) - self._vouched
         if found:
             await self._look()

@@ -29,7 +29,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class RecordWrite(msgspec.Struct, frozen=True):
-    """A new or changed record, sealed."""
+    """A new or changed record, sealed. `fingerprint`: 32 bytes, see `Held`."""
 
     external_id: str
     fingerprint: bytes
@@ -51,6 +51,10 @@ class Held(msgspec.Struct, frozen=True):
     @property
     def deleted(self) -> bool:
         return self.deleted_at is not None
+
+    def is_as(self, print_: bytes) -> bool:
+        """Whether bytes of that fingerprint are those of the live record."""
+        return self.fingerprint[16:] == print_ and self.deleted_at is None
 
     def newer_than(self, modified_at: datetime | None, *, whole: bool, at: datetime | None) -> bool:
         """Whether a form of the record of that time is an older one that comes late.
@@ -102,7 +106,7 @@ _NEW_RECORDS = """
         (tenant_id, connection_id, stream, external_id, fingerprint, document, key_version, modified_at,
          run_id)
     SELECT CAST(:tenant AS uuid), CAST(:connection AS uuid), CAST(:stream AS text), r.external_id,
-           substring(CAST(:fingerprints AS bytea), CAST(16 * r.number - 15 AS integer), 16),
+           substring(CAST(:fingerprints AS bytea), CAST(32 * r.number - 31 AS integer), 32),
            substring(CAST(:documents AS bytea), r.start, r.length), CAST(:version AS integer),
            r.modified_at, CAST(:run AS uuid)
     FROM unnest(CAST(:ids AS text[]), CAST(:starts AS integer[]), CAST(:lengths AS integer[]),

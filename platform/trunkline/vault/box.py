@@ -89,7 +89,7 @@ class Box:
     removes an old version.
     """
 
-    __slots__ = ("_keys", "_prefixes", "_sealing", "_tally", "tenant_id", "version")
+    __slots__ = ("_keys", "_prefixes", "_sealing", "_tally", "fingerprint", "tenant_id", "version")
 
     def __init__(self, tenant_id: UUID, keys: Mapping[int, Keys]) -> None:
         self.tenant_id = tenant_id
@@ -100,6 +100,8 @@ class Box:
         newest = keys[self.version]
         self._sealing = newest.cipher.encrypt, newest.committed, self._prefixes[self.version]
         self._tally = newest.tally
+        self.fingerprint = newest.printed
+        """Of bytes: 16 that tell documents apart; the same under every version of the tenant's key."""
 
     def seal(self, plaintext: bytes, context: str) -> bytes:
         """`context`: a `vault.sealed.place`, ValueError for anything else. Raises SealBudgetError."""
@@ -140,7 +142,3 @@ class Box:
             raise OpenError(
                 "A sealed value does not open: it was altered, or it comes from another row."
             ) from error
-
-    def fingerprint(self, document: bytes) -> bytes:
-        """16 bytes that tell documents apart; the same under every version of the tenant's key."""
-        return self._keys[self.version].printed(document)

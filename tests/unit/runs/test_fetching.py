@@ -38,7 +38,7 @@ class Provider:
         self.gate = gate
         self.asked = []
 
-    async def page(self, target, spec, read, values, *, on_wait):
+    async def page(self, target, spec, read, values, *, on_wait, skim):
         if read is not spec.list:
             return page([], None)
         number = int(values["cursor"] or 0)

@@ -18,7 +18,18 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize(
     "pointer",
-    ["", "id", "0", "0.at", "properties.at", "properties.1", "properties.1.at", "properties.deep.er", ".", "x.y"],
+    [
+        "",
+        "id",
+        "0",
+        "0.at",
+        "properties.at",
+        "properties.1",
+        "properties.1.at",
+        "properties.deep.er",
+        ".",
+        "x.y",
+    ],
 )
 def test_what_is_prepared_finds_what_is_followed_at_once(pointer: str) -> None:
     find = pointing(pointer)
