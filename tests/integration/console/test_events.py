@@ -102,5 +102,6 @@ async def test_staff_see_how_events_deviate_and_nothing_of_what_they_said(
             assert words in page.text, (path, words)
     listed = (await support.get(f"/console/tenants/{name.lower()}/connections/{connection}/events")).text
     assert "objectId is gone" in listed
+    assert f'<a href="/console/tenants/{name.lower()}">{name}</a>' in listed
     assert "personal" not in listed
     assert "webhooks.json" in (await support.get("/console/runbooks/webhook_drift")).text

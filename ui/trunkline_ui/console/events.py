@@ -19,6 +19,7 @@ from trunkline.kernel.principal import Principal
 from trunkline.kernel.settings import Settings
 from trunkline.webhooks import replay_repository as repository
 from trunkline.webhooks.replays import ReplayService
+from trunkline_tenants.directory import Directory
 from trunkline_tenants.permissions import can
 from trunkline_ui.console.actions import unfit
 from trunkline_ui.console.common import ACT, Frame
@@ -49,6 +50,7 @@ class ConsoleEvents(Controller):
         framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
         health: NamedDependency[HealthService],
+        directory: NamedDependency[Directory],
         tenant_id: NamedDependency[UUID],
         tenant: FromPath[str],
         connection_id: FromPath[UUID],
@@ -70,8 +72,10 @@ class ConsoleEvents(Controller):
             refused = await repository.refused(session, tenant_id)
             context = await framed(session, "/console")
         home = f"/console/tenants/{tenant}/connections/{connection_id}/events"
+        known = await directory.tenant(tenant_id)
         context |= {
             "slug": tenant,
+            "tenant_name": known.name if known else tenant,
             "may_act": can(principal, "console.act"),
             "connection": found.row,
             "events": events[:SHOWN],
@@ -124,6 +128,7 @@ class ConsoleReplays(Controller):
         db: NamedDependency[Database],
         framed: NamedDependency[Frame],
         principal: NamedDependency[Principal],
+        directory: NamedDependency[Directory],
         tenant_id: NamedDependency[UUID],
         tenant: FromPath[str],
         replay_id: FromPath[UUID],
@@ -134,8 +139,10 @@ class ConsoleReplays(Controller):
                 raise NotFoundError
             outcomes = await repository.progress(session, tenant_id, replay_id)
             context = await framed(session, "/console")
+        known = await directory.tenant(tenant_id)
         context |= {
             "slug": tenant,
+            "tenant_name": known.name if known else tenant,
             "replay": found,
             "made": outcomes,
             "done": sum(outcomes.values()),
