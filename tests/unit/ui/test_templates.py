@@ -9,6 +9,7 @@ from jinja2 import UndefinedError
 from litestar import Litestar, get
 from litestar.testing import RequestFactory, create_test_client
 
+from trunkline.kernel.clock import now
 from trunkline_ui import assets, gallery, rendering, theme
 from trunkline_ui.rendering import Flash, NavItem, Shell, content_policy, create_environment, page
 
@@ -132,6 +133,20 @@ CASES = {
     "callout": lambda: UI.callout(HOSTILE, HOSTILE),
     "hook_drift": lambda: UI.hook_drift(HOSTILE, [HOSTILE, HOSTILE]),
     "flashes": lambda: UI.flashes([Flash(HOSTILE)]),
+    "pasted_secret": lambda: "".join(
+        UI.pasted_secret(
+            pasted, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, caller=lambda: HOSTILE
+        )
+        for pasted in (
+            {"keyed": False, "guide": {"steps": [HOSTILE], "secret": HOSTILE, "test": HOSTILE}},
+            {
+                "keyed": True,
+                "refused": "unverifiable",
+                "refused_at": now(),
+                "guide": {"steps": [], "secret": HOSTILE, "test": ""},
+            },
+        )
+    ),
     "progress": lambda: UI.progress(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
     "spinner": lambda: UI.spinner(HOSTILE),
     "skeleton": lambda: UI.skeleton(2, HOSTILE),
