@@ -7,6 +7,7 @@ from inspect import isabstract
 from pathlib import Path
 
 from trunkline.sdk.contracts import Contract, load_contract
+from trunkline.sdk.hooks import LargeList
 from trunkline.sdk.manifest import Manifest, load_manifest
 from trunkline.sdk.quality import Graded, kept_grades
 from trunkline.sdk.simulator import Simulator
@@ -26,6 +27,15 @@ def contracts() -> Mapping[str, Contract]:
     """Of their events, by connector. Read once; raises ContractError."""
     found = {path.parent.name: load_contract(path.parent) for path in sorted(_HERE.glob("*/manifest.toml"))}
     return {name: one for name, one in found.items() if one is not None}
+
+
+@cache
+def hooks() -> Mapping[str, Mapping[str, LargeList]]:
+    """What manifests leave to code: by connector and by the name that its manifest gives it."""
+    return {
+        path.parent.name: import_module(f"trunkline_connectors.{path.parent.name}.hooks").HOOKS
+        for path in sorted(_HERE.glob("*/hooks.py"))
+    }
 
 
 @cache

@@ -18,9 +18,9 @@ from trunkline.kernel.settings import Settings
 def connectors() -> Any:
     """The registry of every connector that comes with the product."""
     from trunkline.sdk.registry import Connectors
-    from trunkline_connectors.catalogue import contracts, grades, manifests
+    from trunkline_connectors.catalogue import contracts, grades, hooks, manifests
 
-    return Connectors(manifests(), grades(), contracts())
+    return Connectors(manifests(), grades(), contracts(), hooks())
 
 
 def packages() -> Any:
@@ -29,8 +29,9 @@ def packages() -> Any:
 
     import trunkline_connectors
     from trunkline.kit.package import built_in
+    from trunkline_connectors.catalogue import hooks
 
-    return built_in(Path(trunkline_connectors.__file__).parent, "trunkline_connectors")
+    return built_in(Path(trunkline_connectors.__file__).parent, "trunkline_connectors", hooks())
 
 
 def web_app(settings: Settings) -> Any:

@@ -14,7 +14,7 @@ from trunkline.sdk.simulator_ids import opaque
 from trunkline_connectors.salesforce.simulator_errors import not_found, refuse
 from trunkline_connectors.salesforce.simulator_org import Records, moment_text
 from trunkline_connectors.salesforce.simulator_routes import ROOT, Call, Name
-from trunkline_connectors.salesforce.simulator_schema import SOBJECTS, long_id
+from trunkline_connectors.salesforce.simulator_schema import FIELDS, SOBJECTS, long_id
 from trunkline_connectors.salesforce.simulator_soql import Row
 
 LARGEST = 50_000
@@ -158,11 +158,15 @@ def _csv(job: Job, rows: list[Row]) -> str:
         quoting=csv.QUOTE_ALL,
     )
     writer.writerow(job.names)
-    writer.writerows([_cell(row.get(name)) for name in job.names] for row in rows)
+    moments = {name for name in job.names if FIELDS[job.kind][name].type == "datetime"}
+    writer.writerows([_cell(row.get(name), moment=name in moments) for name in job.names] for row in rows)
     return text.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, *, moment: bool) -> str:
+    """Moments end in Z here, in +0000 in a query's pages."""
     if value is None:
         return ""
+    if moment:
+        return str(value).replace("+0000", "Z")
     return str(value).lower() if isinstance(value, bool) else str(value)

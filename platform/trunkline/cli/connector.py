@@ -179,9 +179,15 @@ def _add_proving(connector: click.Group, composition: "Composition") -> None:
         """What is wrong with a manifest, with file and line; no call is made."""
         from trunkline.kit.checking import check as find
 
-        own = {name: one.folder for name, one in _own(composition).items()}
+        packages = _own(composition)
+        own = {name: one.folder for name, one in packages.items()}
+        hooks = {one.folder.resolve(): one.hooks for one in packages.values()}
         folders = list(own.values()) if whole else [own.get(one) or _folder(one) for one in names or (".",)]
-        findings = [finding for folder in folders for finding in find(folder.resolve())]
+        findings = [
+            finding
+            for folder in map(Path.resolve, folders)
+            for finding in find(folder, hooks=hooks.get(folder, frozenset()))
+        ]
         for finding in findings:
             click.echo(str(finding))
         for folder in folders:

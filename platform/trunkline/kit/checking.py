@@ -12,6 +12,7 @@ import msgspec
 from trunkline.kernel.egress import EgressRefusedError, admits, host_of
 from trunkline.kit.checking_actions import check_actions
 from trunkline.kit.checking_contract import check_contract
+from trunkline.kit.checking_hooks import check_hooks
 from trunkline.kit.checking_parents import check_parents
 from trunkline.kit.checking_webhooks import check_webhooks
 from trunkline.kit.places import line_in_json, line_of
@@ -53,8 +54,8 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{self.path}:{self.line}: {self.message}{more}"
 
 
-def check(folder: Path, today: date | None = None) -> list[Finding]:
-    """Of the manifest and of the contract of its events, in the order of each file."""
+def check(folder: Path, today: date | None = None, hooks: frozenset[str] = frozenset()) -> list[Finding]:
+    """Of the manifest and of the contract of its events, in the order of each file. `hooks`: that it has."""
     path = folder / "manifest.toml"
     try:
         manifest = load_manifest(path)
@@ -63,7 +64,10 @@ def check(folder: Path, today: date | None = None) -> list[Finding]:
     text = path.read_text("utf-8")
     found = [
         Finding(path, line_of(text, at), message, suggestion)
-        for at, message, suggestion in _all(manifest, folder, today or datetime.now(UTC).date())
+        for at, message, suggestion in (
+            *_all(manifest, folder, today or datetime.now(UTC).date()),
+            *check_hooks(manifest, hooks),
+        )
     ]
     return sorted(found, key=lambda one: one.line) + _contract(folder, manifest)
 

@@ -204,7 +204,7 @@ async def gather(package: Package, today: date | None = None) -> Evidence:
     except NoSimulatorError as error:
         trouble = str(error)
     today = today or datetime.now(UTC).date()
-    findings = check(package.folder, today)
+    findings = check(package.folder, today, package.hooks)
     return Evidence(package, findings, {one.rule: one for one in results}, trouble, today)
 
 

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +28,8 @@ class Package(msgspec.Struct, frozen=True):
     manifest: Manifest
     module: str | None = None
     """Of the simulator, where it can be imported by name."""
+    hooks: frozenset[str] = frozenset()
+    """Names; of connectors that come with the product."""
 
     @property
     def manifest_path(self) -> Path:
@@ -80,10 +82,18 @@ def open_package(folder: Path) -> Package:
     return Package(folder, load_manifest(folder / "manifest.toml"))
 
 
-def built_in(root: Path, package: str) -> list[Package]:
-    """Those below a folder that is the Python package of that name. Raises ManifestError."""
+def built_in(root: Path, package: str, hooks: Mapping[str, Collection[str]]) -> list[Package]:
+    """Those below a folder that is the Python package of that name. Raises ManifestError.
+
+    `hooks`: by connector.
+    """
     return [
-        Package(path.parent, load_manifest(path), f"{package}.{path.parent.name}.simulator")
+        Package(
+            path.parent,
+            load_manifest(path),
+            f"{package}.{path.parent.name}.simulator",
+            frozenset(hooks.get(path.parent.name, ())),
+        )
         for path in sorted(root.glob("*/manifest.toml"))
     ]
 

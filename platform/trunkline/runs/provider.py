@@ -20,6 +20,7 @@ from trunkline.runs.calling import READ, Call, Calls, Limiter, OnWait, Sleep, Ta
 from trunkline.runs.calls import Books, DatabaseBooks
 from trunkline.runs.documents import Item, MalformedPageError, Page, date_of, entries_of, page_of
 from trunkline.runs.errors import ProviderError
+from trunkline.runs.large import PREFIX, LargeLists
 from trunkline.runs.moments import from_milliseconds, moment_values
 from trunkline.runs.skimming import PageReader
 from trunkline.sdk.endpoints import Endpoints
@@ -76,6 +77,7 @@ class ProviderClient:
             limiter=limiter,
             sleep=sleep,
         )
+        self.large = LargeLists(self.calls, sleep)
 
     async def target(self, tenant_id: UUID, connection_id: UUID) -> Target:
         """Raises NotFoundError, also for another tenant's connection."""
@@ -106,6 +108,37 @@ class ProviderClient:
         `interactive`: somebody waits for it, so that it may use what background work leaves of the budgets.
         `skim`: its records need not be read whole, see `skimming`.
         """
+        large = None if interactive else read.large
+        if large is None:
+            return await self._page(target, spec, read, values, on_wait, interactive=interactive, skim=skim)
+        hook, cursor = self._connectors.hook(target.manifest, large.hook), values.get("cursor")
+        if cursor is not None and cursor.startswith(PREFIX):
+            if hook is None:  # of a process that had one
+                raise ProviderError(failure("cursor_expired"))
+            found = await self.large.page(hook, target, spec, read, values, on_wait=on_wait, skim=skim)
+            if found is not None:
+                return found
+            values, hook = {**values, "cursor": None}, None
+        page = await self._page(target, spec, read, values, on_wait, interactive=False, skim=skim)
+        if hook is None or values.get("cursor") is not None or page.next is None:
+            return page
+        if page.total is None or page.total <= large.above:
+            return page
+        begun = await self.large.begin(hook, target, spec, read, values, on_wait)
+        # what it lists comes again in the hook's first page: twice would be counted twice
+        return page if begun is None else Page([], begun, page.total, page.at, size=page.size)
+
+    async def _page(
+        self,
+        target: Target,
+        spec: StreamSpec,
+        read: Read,
+        values: Mapping[str, Any],
+        on_wait: OnWait | None,
+        *,
+        interactive: bool,
+        skim: bool,
+    ) -> Page:
         cursor = values.get("cursor")
         parent = None if spec.parent is None else values.get(spec.parent.field)
         reader = PageReader(target.manifest, spec, read, skim=skim)

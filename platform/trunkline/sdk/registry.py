@@ -16,6 +16,7 @@ import msgspec
 
 from trunkline.kernel.errors import NotFoundError
 from trunkline.sdk.contracts import Contract
+from trunkline.sdk.hooks import LargeList
 from trunkline.sdk.manifest import Manifest
 from trunkline.sdk.own import CUSTOM, own_manifest
 from trunkline.sdk.quality import Graded
@@ -86,10 +87,12 @@ class Connectors:
         manifests: Iterable[Manifest],
         grades: Iterable[Graded] = (),
         contracts: Mapping[str, Contract] | None = None,
+        hooks: Mapping[str, Mapping[str, LargeList]] | None = None,
     ) -> None:
-        """`contracts`: of events, by connector."""
+        """`contracts`: of events, by connector. `hooks`: by connector and name."""
         self._manifests = {manifest.name: manifest for manifest in manifests}
         self._contracts = contracts or {}
+        self._hooks = hooks or {}
         self._grades = {graded.connector: graded for graded in grades}
         self._partners = Partners()
         self._leading: Mapping[str, Manifest] = {}
@@ -144,6 +147,12 @@ class Connectors:
         if bare not in self._manifests and (bare, version) not in self._partners.contracts:
             await self.refresh()
         return self.contract(name)
+
+    def hook(self, manifest: Manifest, name: str) -> LargeList | None:
+        """Of a connector that comes with the product; a partner's has none, whatever its manifest says."""
+        if self._manifests.get(manifest.name) is not manifest:
+            return None
+        return self._hooks.get(manifest.name, {}).get(name)
 
     def own(self) -> tuple[Manifest, ...]:
         """Those that come with the product."""

@@ -104,6 +104,15 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a record takes from the entry around it: its name in the record -> pointer in the entry."""
 
 
+class Large(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another way to read a list whose first page says in `total` that it is long."""
+
+    above: Annotated[int, msgspec.Meta(ge=1)]
+    """Records."""
+    hook: str
+    """One of the connector's own hooks, see `trunkline.sdk.hooks`; a partner's package has none."""
+
+
 class Read(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to read a stream, page by page."""
 
@@ -131,6 +140,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Results after which the provider stops; the read re-anchors on the last resume value."""
     ascending: bool = False
     """Of a list: in ascending order of the ids, as numbers. A page that is not shows that pages shifted."""
+    large: Large | None = None
+    """Of a list: where it is long, it is read in another way."""
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
