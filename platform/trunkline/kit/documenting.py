@@ -35,6 +35,10 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     for spec in manifest.streams:
         yield _stream(spec)
     yield ""
+    long = {(one.list.large.above, one.list.large.hook) for one in manifest.streams if one.list.large}
+    for above, hook in sorted(long):
+        yield f"A list of more than {above:,} records is read by the hook `{hook}`, not by its pages."
+        yield ""
     if manifest.actions:
         yield "## What can be written"
         yield ""
