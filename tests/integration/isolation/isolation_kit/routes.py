@@ -75,7 +75,20 @@ NEUTRAL_FIELDS = {
         "key",
         "level",
     ),
-    *("limit", "model", "name", "next", "page", "preview", "q", "removed", "seen_stream", "show", "sort"),
+    *(
+        "limit",
+        "lost",
+        "model",
+        "name",
+        "next",
+        "page",
+        "preview",
+        "q",
+        "removed",
+        "seen_stream",
+        "show",
+        "sort",
+    ),
     *("standing", "step", "stream", "suggested", "to", "updated_after", "way", "/"),
 }
 """What queries and forms are asked for besides, which means the same for every tenant."""
