@@ -20,6 +20,7 @@ Why = Literal[
     "first",
     "limit",
     "circuit",
+    "preparing",
     "retrying",
     "failed",
     "halted",
@@ -38,6 +39,8 @@ Why = Literal[
 FAILING_AFTER = 3  # tries in a row: fewer are everyday life of a network
 REVIEW = "mass_deletion"
 """Code of what somebody has to decide while the stream goes on."""
+PREPARING = "provider_preparing"
+"""Cause of a wait that no limit is behind."""
 ON_PURPOSE = frozenset({"paused_by_member", "disconnected_by_member", "connector_withdrawn"})
 """Causes of a pause that are nobody's failure."""
 
@@ -48,6 +51,7 @@ _DOING: dict[Why, str] = {
     "first": "Everything is being read for the first time; from then on only what changes is.",
     "limit": "We wait for the provider's limit and then go on from where we stood.",
     "circuit": "We hold back and look again every minute or two, then go on from where we stood.",
+    "preparing": "The provider is making the list; we look again every minute or so, then read it.",
     "retrying": "We try again by ourselves, from where we stood, with growing pauses.",
     "failed": "We try again at the next time of its schedule.",
     "halted": "Nothing is read until the cause is dealt with and somebody resumes it.",
@@ -284,6 +288,8 @@ def assess_stream(stream: StreamFacts, now: datetime) -> Health:
     words = "Everything is up to date." if stream.last_success_at else "The first sync is under way."
     if waiting:
         words = "We wait for the connected service's limit. Nothing is late yet."
+        if stream.cause == PREPARING:
+            words = failure(PREPARING).customer
     return Health(
         level="healthy",
         since=min(reference, now),
@@ -393,6 +399,8 @@ def _behind(stream: StreamFacts, now: datetime, due: datetime, waiting: datetime
 
 
 def _limit(stream: StreamFacts) -> Why:
+    if stream.cause == PREPARING:
+        return "preparing"
     return "circuit" if stream.cause == "circuit_open" else "limit"
 
 

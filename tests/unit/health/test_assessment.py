@@ -146,6 +146,13 @@ def test_one_try_is_spelt_as_one() -> None:
     assert "2 tries in a row failed." in judged(stream(failures=2, cause="provider_error")).support
 
 
+def test_what_the_provider_prepares_is_no_limit() -> None:
+    one = stream(waiting_until=NOW + timedelta(minutes=1), cause="provider_preparing")
+    found = judged(one)
+    assert "limit" not in found.customer
+    assert "preparing" in found.customer
+
+
 @pytest.mark.parametrize(
     ("facts", "level", "why"),
     [
@@ -153,6 +160,11 @@ def test_one_try_is_spelt_as_one() -> None:
         ({"running": True, "mode": "incremental"}, "healthy", "reading"),
         ({"last_success_at": None, "running": True}, "healthy", "first"),
         ({"waiting_until": NOW + timedelta(minutes=1), "cause": "daily_limit"}, "healthy", "limit"),
+        (
+            {"waiting_until": NOW + timedelta(minutes=1), "cause": "provider_preparing"},
+            "healthy",
+            "preparing",
+        ),
         ({"last_success_at": ago(hours=5)}, "delayed", "queued"),
         ({"last_success_at": ago(hours=5), "running": True, "mode": "incremental"}, "delayed", "behind"),
         ({"last_success_at": ago(hours=5), "running": True, "mode": "full"}, "delayed", "rereading"),

@@ -37,6 +37,7 @@ HEADLINES: dict[Why, str] = {
     "first": "First read",
     "limit": "Waiting for the provider’s limit",
     "circuit": "Holding back",
+    "preparing": "The provider is making the list",
     "retrying": "Retrying",
     "failed": "Failing",
     "halted": "Stopped by a problem",
