@@ -18,6 +18,7 @@
     }
     return null;
   };
+  const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
   const refresh = (scope) => {
     const now = Date.now();
     for (const time of scope.querySelectorAll("time[data-ago]")) {
@@ -26,7 +27,7 @@
       if (text && time.textContent !== text) time.textContent = text;
     }
     for (const time of scope.querySelectorAll("time[data-clock]")) {
-      const text = new Date(time.dateTime).toLocaleTimeString("en-GB", { timeZoneName: "short" });
+      const text = new Date(time.dateTime).toLocaleTimeString("en-GB", clock);
       if (time.textContent !== text) time.textContent = text;
     }
   };
