@@ -62,8 +62,10 @@ CLEAR_TEXTS = {
     "data_keys.wrapping_key": "the key provider's name of a key",
     "issues.key": "what a problem is about: stream and cause",
     "login_sessions.csrf": "good with the session's cookie only, of which a hash is kept",
+    "outbound_events.record_keys": "half of each record's own random id, for the order",
     "users.email": "PERSONAL, in clear: who signs in is looked up by it",
     "users.password_hash": "argon2id",
+    "webhook_endpoints.order_key": "which order it asks for: record, connection or tenant",
     "work.key": "an id, or the name of a stream",
 }
 
