@@ -131,7 +131,8 @@ class PageWriter:
         fingerprint = box.fingerprint
         changed: list[Item] = []
         late: list[str] = []
-        created = revived = 0
+        revived: set[str] = set()
+        created = 0
         for page in pages:
             differing: list[Item] = []
             for number, item in enumerate(page.items):
@@ -158,14 +159,16 @@ class PageWriter:
                         changed.append(item)
                     continue
                 created += before is None
-                revived += before is not None and before.deleted
+                if before is not None and before.deleted:
+                    revived.add(item.external_id)
                 changed.append(item)
                 print_ += _NOT_KEPT if item.raw is None else fingerprint(item.raw)
                 sealed = seal(document, item.external_id)
                 made.records.append(RecordWrite(item.external_id, print_, sealed, item.modified_at))
         made.fresh = frozenset(item.external_id for item in changed if item.external_id not in held)
         made.new = bool(changed) and not late and len(made.fresh) == len(changed)
-        made.live = created + revived
+        made.revived = frozenset(revived)
+        made.live = created + len(revived)
         made.counters |= {
             "created": made.live,
             "updated": len(made.records) - made.live,
@@ -360,7 +363,10 @@ class PageWriter:
         if await writes.recipes_in_force(session, self._place) != ours:
             raise RecipesChangedError
         fresh = () if new else page.fresh
-        if await writes.written_since(session, self._place, self._run_id, page.mapped, page.asked, fresh):
+        place, run = self._place, self._run_id
+        if await writes.written_since(
+            session, place, run, page.mapped, page.asked, fresh=fresh, revived=page.revived
+        ):
             raise OvertakenError
 
     async def _keeping(self, session: AsyncSession, page: Prepared) -> list[Outcome]:

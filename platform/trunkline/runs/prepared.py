@@ -27,6 +27,8 @@ class Prepared(msgspec.Struct, kw_only=True):
     """External ids whose entities are in question."""
     fresh: frozenset[str] = frozenset()
     """Those among them that were never held: nothing can have been made of them or set aside."""
+    revived: frozenset[str] = frozenset()
+    """Those that were held as deleted; what is neither was held, and lived."""
     new: bool = False
     """All that is written is of `fresh` ones."""
     asked: datetime

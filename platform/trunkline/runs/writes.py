@@ -131,7 +131,9 @@ _BURY_RECORDS = text("""
 _WRITTEN_SINCE = text("""
     SELECT 1 FROM records
     WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
-      AND external_id = ANY(CAST(:ids AS text[])) AND received_at > :asked AND run_id <> :run
+      AND external_id = ANY(CAST(:ids AS text[]))
+      AND (received_at > :asked AND run_id <> :run
+           OR (deleted_at IS NOT NULL) <> (external_id = ANY(CAST(:revived AS text[]))))
     UNION ALL
     SELECT 1 FROM records
     WHERE tenant_id = :tenant AND connection_id = :connection AND stream = :stream
@@ -245,12 +247,16 @@ async def written_since(
     run_id: UUID,
     ids: Sequence[str],
     asked: datetime,
-    fresh: Collection[str] = (),
+    *,
+    fresh: Collection[str],
+    revived: Collection[str],
 ) -> bool:
-    """Whether another run wrote any of these records after `asked`, or one of `fresh` is held by now: its
-    writer may have begun before `asked` and committed after they were compared.
+    """Whether another run wrote any of these records after `asked`; or one of `fresh` is held by now, one of
+    `revived` lives, or one of the others does not: its writer may have begun before `asked` and committed
+    after they were compared.
     """
-    values = {**place.params(), "run": run_id, "ids": list(ids), "asked": asked, "fresh": list(fresh)}
+    values = {**place.params(), "run": run_id, "ids": list(ids), "asked": asked}
+    values |= {"fresh": list(fresh), "revived": list(revived)}
     return (await session.execute(_WRITTEN_SINCE, values)).scalar() is not None
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from trunkline.kernel.errors import BadInputError, ConflictError
+from trunkline.kernel.ids import new_id
 from trunkline.kernel.principal import Principal
 from trunkline.reviews import repository as reviews
 from trunkline.reviews.schemas import ReviewView
@@ -176,3 +178,39 @@ async def test_a_small_stream_is_not_emptied_by_an_outage(held: Any, sandbox: An
     assert (await companies.sync("full")).deleted == 0
     assert len(await companies.documents()) == number
     assert (await the_review(companies)).doubtful
+
+
+@pytest.mark.parametrize("place", ["gone.batch", "writes.held_records"])
+async def test_what_somebody_else_deleted_while_it_was_compared_is_counted_once(
+    held: Any, monkeypatch: Any, place: str
+) -> None:
+    """By somebody who began before it was compared, and committed after."""
+    from trunkline.runs import gone, writes
+
+    module, name = {"gone": gone, "writes": writes}[place.split(".", maxsplit=1)[0]], place.split(".")[1]
+    store, [one] = held.sandbox.hubspot.store, some(held, 1)
+    if module is gone:
+        store.archive(held.account, "contacts", one)
+    else:
+        store.update(held.account, "contacts", one, {"jobtitle": "Newer"})
+    compared, looks = getattr(module, name), 0
+
+    async def then_deleted(*given: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        found = await compared(*given)
+        if looks == 1:
+            async with held.rig.db.tenant(held.tenant_id) as session:
+                await session.execute(
+                    text(
+                        "UPDATE records SET deleted_at = now(), received_at = now() - interval '1 minute',"
+                        " run_id = :other WHERE external_id = :one"
+                    ),
+                    {"other": new_id(), "one": one},
+                )
+        return found
+
+    monkeypatch.setattr(module, name, then_deleted)
+    run = await held.sync()
+    assert looks > 1
+    assert (run.state, run.deleted, run.updated) == ("succeeded", 0, 0)
