@@ -99,6 +99,9 @@ def _pointers(spec: StreamSpec, read: Read) -> frozenset[str]:
     return frozenset(found)
 
 
+# The types below are made of what a manifest says, so that mypy cannot follow: hence its silence there.
+
+
 @lru_cache(maxsize=256)
 def _heads(pointers: frozenset[str]) -> "msgspec.json.Decoder[list[dict[str, Any]]] | None":
     """Reads of each record what these lead to; None where that is the record itself, or lies in a list."""
