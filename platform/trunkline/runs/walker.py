@@ -44,7 +44,10 @@ class Walker:
             return await self._ask(checkpoint, begun, on_wait), asked
         moment = self._now()
         coming = await self._parents.coming(checkpoint, AT_ONCE)
-        await self._ask_for(checkpoint, coming)
+        await self._drop(except_of=coming)
+        for parent in coming:
+            if parent not in self._first:
+                self._first[parent] = _Asked(self._ask, checkpoint, parent, self._now())
         if not coming:
             return NONE_LEFT, moment
         first = self._first.pop(coming[0])
@@ -52,15 +55,11 @@ class Walker:
 
     async def forget(self) -> None:
         """What was asked ahead; returns when no call of it is under way."""
-        await self._ask_for(None, ())
+        await self._drop(except_of=())
 
-    async def _ask_for(self, checkpoint: Checkpoint | None, parents: Sequence[str]) -> None:
-        past = [self._first.pop(one) for one in list(self._first) if one not in parents]
+    async def _drop(self, *, except_of: Sequence[str]) -> None:
+        past = [self._first.pop(one) for one in list(self._first) if one not in except_of]
         await asyncio.gather(*(one.end() for one in past))
-        if checkpoint is not None:
-            for parent in parents:
-                if parent not in self._first:
-                    self._first[parent] = _Asked(self._ask, checkpoint, parent, self._now())
 
 
 class _Asked:
